@@ -1,0 +1,160 @@
+"""The processes of a measurement: pinned to a core, waited for, and always ended by their own id."""
+
+import ctypes
+import os
+import resource
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+REPO = Path(__file__).parent.parent
+GATEWAY_CORE = 0
+LOAD_CORE = 1
+KEY = f"sk-ant-phon1-{secrets.token_hex(16)}"
+_DEADLINE_S = 120.0
+_PR_SET_PDEATHSIG = 1
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Child:
+    """A running process that listens on `port`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.name = name
+        self.port = port
+        self._process = process
+        self._log = log
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def rss_bytes(self) -> int:
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def check(self) -> None:
+        if (code := self._process.poll()) is not None:
+            raise SystemExit(f"bench: {self.name} ended with {code}:\n{self._log.read_text()[-2000:]}")
+
+    def wait_until_ready(self, request: bytes) -> None:
+        """Until `request` is answered with 200."""
+        deadline = time.monotonic() + _DEADLINE_S
+        while not _is_ok(self.port, request):
+            self.check()
+            if time.monotonic() > deadline:
+                raise SystemExit(f"bench: {self.name} is not ready after {_DEADLINE_S:.0f} s:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+
+
+class Stage:
+    """`with Stage() as stage`: what is started on it has ended when the block is left."""
+
+    def __enter__(self) -> "Stage":
+        self._stack = ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="antiphon-bench-")))
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def start(self, name: str, arguments: list[str], port: int, *, core: int | None, **env: str) -> Child:
+        """Run `arguments`. It is not ready yet."""
+        log = self.folder / f"{name}-{port}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=REPO,
+                env={**_clean_environment(), **env},
+                preexec_fn=lambda: _begin(core),
+            )
+        child = Child(name, process, port, log)
+        self._stack.callback(child.stop)
+        return child
+
+    def python(self, name: str, module: str, port: int, *arguments: str, core: int) -> Child:
+        return self.start(name, [sys.executable, "-m", module, str(port), *arguments], port, core=core)
+
+    def antiphon(self, name: str, *arguments: str, source: Path, core: int | None, **env: str) -> Child:
+        """`antiphon serve` of `source`, as it comes: with keys, metrics and the request log."""
+        port = free_port()
+        serve = [sys.executable, "-m", "antiphon", "serve", "--port", str(port)]
+        folder = ["--data-dir", str(self.folder / f"data-{name}-{port}")]
+        env = {"ANTIPHON_API_KEY": KEY, "PYTHONPATH": str(source), **env}
+        return self.start(name, [*serve, *folder, *arguments], port, core=core, **env)
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+
+
+def _begin(core: int | None) -> None:
+    """In the child: on its core, or on all of them, and gone when the bench is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    settle(core)
+
+
+def settle(core: int | None) -> None:
+    """Keep this process on one core; None sets it free."""
+    num_cores = os.cpu_count() or 1
+    os.sched_setaffinity(0, range(num_cores) if core is None else {core % num_cores})
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def exchange(port: int, request: bytes, timeout_s: float = 10.0) -> bytes:
+    """One request on a connection of its own, and its whole reply, head and all."""
+    from bench.load import whole_of
+
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+        connection.sendall(request)
+        reply = data = connection.recv(1 << 16)
+        is_whole = whole_of(data)
+        while not is_whole(data):
+            data = connection.recv(1 << 20)
+            if not data:
+                raise ConnectionError("the reply was cut")
+            reply += data
+        return reply
+
+
+def _is_ok(port: int, request: bytes) -> bool:
+    try:
+        return exchange(port, request).startswith(b"HTTP/1.1 200")
+    except (OSError, ValueError):
+        return False

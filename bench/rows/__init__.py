@@ -1,0 +1,20 @@
+"""The rows of the table, by number: each takes a session and gives its lines."""
+
+from collections.abc import Callable
+
+from bench.report import Line
+from bench.rows import disconnect, latency, memory, pace, prompt, real, start, throughput
+from bench.session import Bench
+
+ROWS: dict[str, Callable[[Bench], list[Line]]] = {
+    "1": latency.small,
+    "1b": prompt.through_llamacpp,
+    "2": throughput.requests,
+    "3": latency.large,
+    "4": throughput.tokens,
+    "5": pace.paced,
+    "8": memory.resident,
+    "9": start.until_first_reply,
+    "10": disconnect.until_closed,
+    "real": real.tokens_per_second,
+}

@@ -1,0 +1,55 @@
+"""A real model: tokens per second beside the bare llama.cpp server of the same wheel, with the same settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench import talk
+from bench.processes import free_port
+from bench.report import Limit, Line, over
+from bench.session import READY_BODY, Bench, Target
+
+_NUM_STREAMS = (1, 2, 4, 8)
+_MAX_TOKENS = 128
+_LIMIT = Limit(0.97, is_least=True)
+
+
+def tokens_per_second(bench: Bench) -> list[Line]:
+    if bench.options.model is None:
+        return []
+    lines: list[Line] = []
+    with engines(bench, num_slots=max(_NUM_STREAMS)) as (bare, ours):
+        for num_streams in _NUM_STREAMS:
+
+            def rate(target: Target, num_streams: int = num_streams) -> float:
+                requests = [target.request(_body(number)) for number in range(num_streams)]
+                return talk.ask_together(target.child.port, requests)
+
+            found = bench.take_turns([bare, ours], rate)
+            limit = _LIMIT if num_streams == 1 else None
+            what = f"SmolLM2-135M, {num_streams} stream{'s' if num_streams > 1 else ''}"
+            lines.append(Line("real", what, "tokens/s", found, over(found["ours"], found["bare"]), limit=limit))
+    return lines
+
+
+def _body(number: int) -> dict[str, Any]:
+    text = f"Story {number}: write a very long story about the sea, the wind and a lighthouse. Do not stop."
+    messages = [{"role": "user", "content": text}]
+    return {"model": "claude-x", "max_tokens": _MAX_TOKENS, "temperature": 0, "stream": True, "messages": messages}
+
+
+@contextmanager
+def engines(bench: Bench, num_slots: int) -> Iterator[tuple[Target, Target]]:
+    """The bare server and ours, both with the model loaded. They share all cores: only one of them works at a time."""
+    options = bench.options
+    assert options.model is not None
+    ours = bench.stage.antiphon("real", "--model", str(options.model), source=options.source, core=None, ANTIPHON_SLOTS=str(num_slots))
+    bare = bench.stage.start("llama", [], free_port(), core=None)
+    targets = Target("bare", bare), Target("ours", ours)
+    try:
+        for target in targets:
+            target.child.wait_until_ready(target.request(READY_BODY | {"model": "claude-x"}))
+        yield targets
+    finally:
+        for target in targets:
+            target.child.stop()

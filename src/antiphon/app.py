@@ -1,0 +1,92 @@
+"""The only place that wires the parts of a server together."""
+
+import logging
+
+from starlette.routing import Route
+
+from antiphon.core.clock import Clock, SystemClock, sleep
+from antiphon.core.errors import ApiError
+from antiphon.core.tasks import TaskGroup
+from antiphon.engines.catalog import Catalog, Model
+from antiphon.engines.connect import connect
+from antiphon.engines.pool import Pool
+from antiphon.engines.protocol import Engine, EngineModel
+from antiphon.facades import complete, health, openapi
+from antiphon.features.messages import routes as messages_routes
+from antiphon.features.messages.service import Messages
+from antiphon.features.models import routes as models_routes
+from antiphon.settings import Settings
+from antiphon.store.credentials import FirstKeys, open_keyring
+from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.requests import RequestLog
+from antiphon.web.call import Shared
+from antiphon.web.door import Door
+
+log = logging.getLogger("antiphon")
+_RETRY_S = 1.0
+
+
+class App:
+    """A server's parts. `door` is the ASGI application; it answers before `start`, but has no models until then."""
+
+    def __init__(self, settings: Settings, clock: Clock, engine: Engine | None) -> None:
+        self.settings = settings
+        self.tasks = TaskGroup()
+        self.catalog = Catalog(settings.aliases)
+        self._clock = clock
+        self._engine = engine
+        self._metrics = Metrics()
+        self._request_log = RequestLog(settings.data_dir / "logs")
+        keyring, first_keys = open_keyring(settings.data_dir, *_operator_keys(settings))
+        self.first_keys: FirstKeys | None = first_keys
+        shared = Shared(settings, clock, self.tasks, keyring, live=set())
+        self.door = Door(shared, self._routes(), self._metrics, self._request_log)
+        self._metrics.watch_open_calls(lambda: self.door.num_open)
+
+    def _routes(self) -> list[Route]:
+        messages = Messages(self.catalog, self._metrics)
+        return [
+            *messages_routes.routes(messages),
+            *models_routes.routes(self.catalog),
+            *complete.routes(messages, self.catalog),
+            *health.routes(self.is_ready, self._metrics),
+            *openapi.routes(),
+        ]
+
+    def is_ready(self) -> bool:
+        return bool(self.catalog.models) and not self.door.is_draining
+
+    async def start(self) -> None:
+        """Connect the engine and learn its models. Waits for an engine that is still away; OperatorError if it cannot work."""
+        if self._engine is None:
+            self._engine = await connect(self.settings, self._clock, self.tasks)
+        specs = await self._ask_models(self._engine)
+        pool = self._pool(self.settings.slots or specs[0].num_slots)
+        self.catalog.load([Model(spec, self._engine, pool) for spec in specs])
+
+    async def _ask_models(self, engine: Engine) -> tuple[EngineModel, ...]:
+        while True:
+            try:
+                return await engine.models()
+            except ApiError as error:
+                log.warning("the engine cannot be reached yet (%s)", error.message)
+                await sleep(self._clock, _RETRY_S)
+
+    def _pool(self, num_slots: int) -> Pool:
+        return Pool(num_slots, self.settings.max_waiting, self.settings.max_wait_s, self._clock)
+
+    async def aclose(self) -> None:
+        if self._engine:
+            await self._engine.aclose()
+        await self.tasks.aclose()
+        self._request_log.close()
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine | None = None) -> App:
+    """Everything that `settings` ask for, wired. `engine` stands in for the one that they name."""
+    return App(settings, clock or SystemClock(), engine)
+
+
+def _operator_keys(settings: Settings) -> tuple[str | None, str | None]:
+    api_key, admin_key = settings.api_key, settings.admin_key
+    return api_key and api_key.get_secret_value(), admin_key and admin_key.get_secret_value()

@@ -1,0 +1,86 @@
+"""The commands, with their options."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from antiphon import __version__
+from antiphon.core.errors import OperatorError
+from antiphon.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="antiphon", help="The Claude API that you run yourself.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+DataDir = Annotated[Optional[Path], typer.Option(help="Where keys, logs and models are kept.")]
+Config = Annotated[Optional[Path], typer.Option(help="A TOML file of settings.", exists=True, dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """An operator's mistake ends the command with one sentence and status 1."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except OperatorError as error:
+        typer.echo(f"antiphon: {error}", err=True)
+        raise typer.Exit(1) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        typer.echo(f"antiphon: the setting {name} is wrong: {first['msg']}.", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def serve(
+    model: Annotated[Optional[str], typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
+    engine: Annotated[Optional[str], typer.Option(help="The URL of an engine that runs already.")] = None,
+    fake: Annotated[bool, typer.Option("--fake", help="Serve the scripted models: no weights, deterministic, fast.")] = False,
+    host: Annotated[Optional[str], typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[Optional[int], typer.Option(help="The port to listen on. [default: 8484]")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Serve the API."""
+    from antiphon.cli.serve import serve as run
+
+    with plain_errors():
+        settings = load_settings(
+            config, model=model, engine="fake:" if fake else engine, host=host, port=port, data_dir=data_dir
+        )
+        run(settings)
+
+
+@app.command()
+def logs(
+    request: Annotated[str, typer.Option(help="The id of a request: req_…")],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what became of a request."""
+    from antiphon.telemetry.requests import find_request
+
+    with plain_errors():
+        settings: Settings = load_settings(config, data_dir=data_dir)
+        line = find_request(settings.data_dir / "logs", request)
+        if line is None:
+            raise OperatorError(f"No request {request} is in the log of {settings.data_dir}.")
+    if as_json:
+        typer.echo(json.dumps(line))
+    else:
+        for name, value in line.items():
+            typer.echo(f"{name:14} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

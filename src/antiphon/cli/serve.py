@@ -1,0 +1,65 @@
+"""`antiphon serve`."""
+
+import asyncio
+import gc
+import logging
+
+import typer
+
+from antiphon.app import App, create_app
+from antiphon.core.clock import SystemClock
+from antiphon.core.errors import OperatorError
+from antiphon.settings import Settings
+from antiphon.store.credentials import FirstKeys
+from antiphon.web.server import Server, bind
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings))
+
+
+def _loop_factory():
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> None:
+    clock = SystemClock()
+    listener = bind(settings.host, settings.port)
+    app = create_app(settings, clock=clock)
+    server = Server(app.door, listener, settings, clock)
+    server.stop_on_signals()
+    starting = app.tasks.spawn(_start(app, server), "start")
+    serving = app.tasks.spawn(server.serve(), "serve")
+    try:
+        await asyncio.wait({starting, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and (error := starting.exception()):
+            raise error
+        await serving
+    finally:
+        await app.aclose()
+
+
+async def _start(app: App, server: Server) -> None:
+    if app.first_keys:
+        _show_keys(app.first_keys, server.url)
+    await app.start()
+    gc.collect()
+    gc.freeze()
+    typer.echo(f"ready: {server.url} serves {app.catalog.models[0].id}")
+
+
+def _show_keys(keys: FirstKeys, url: str) -> None:
+    if keys.admin:
+        typer.echo(f"The admin key, shown this once: {keys.admin}")
+    if keys.api:
+        typer.echo("The API key, shown this once. For a client:")
+    typer.echo(f"  export ANTHROPIC_BASE_URL={url}")
+    if keys.api:
+        typer.echo(f"  export ANTHROPIC_API_KEY={keys.api}")

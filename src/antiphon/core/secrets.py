@@ -1,0 +1,39 @@
+"""Keys: how they are made, and the only form in which they are stored."""
+
+import hashlib
+import hmac
+import secrets
+import zlib
+from typing import Literal
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NUM_RANDOM_CHARS = 43  # 62**43 > 2**256
+_NUM_CHECK_CHARS = 6
+_PREFIXES = {"api": "sk-ant-phon1-", "admin": "sk-ant-phonadm1-"}
+
+KeyKind = Literal["api", "admin"]
+
+
+def new_key(kind: KeyKind) -> str:
+    """A typed prefix, 256 random bits, and a CRC-32 tail by which secret scanners know it offline."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_NUM_RANDOM_CHARS))
+    return _PREFIXES[kind] + body + _checksum(body)
+
+
+def digest(pepper: bytes, key: str) -> str:
+    """HMAC-SHA256 of `key` under the server's own `pepper`, in hex: what is stored instead of the key."""
+    return hmac.new(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def hint(key: str) -> str:
+    """A key as it may be shown: its prefix, and its last four characters."""
+    prefix = next((prefix for prefix in _PREFIXES.values() if key.startswith(prefix)), "")
+    return f"{prefix}...{key[-4:]}"
+
+
+def _checksum(body: str) -> str:
+    number, chars = zlib.crc32(body.encode()), ""
+    for _ in range(_NUM_CHECK_CHARS):
+        number, digit = divmod(number, len(_ALPHABET))
+        chars += _ALPHABET[digit]
+    return chars

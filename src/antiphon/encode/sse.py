@@ -1,0 +1,82 @@
+"""Events as server-sent events. What is constant in a frame is bytes already; only strings are escaped, by orjson."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from antiphon.core.errors import ApiError
+from antiphon.encode.envelope import error_body
+from antiphon.wire.events import (
+    BlockStart,
+    BlockStop,
+    Event,
+    Message,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Ping,
+    TextDelta,
+)
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+_MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+_TEXT_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+_BLOCK_STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
+
+
+def frame(name: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+
+
+def encode(events: Iterable[Event]) -> bytes:
+    """The frames of `events`, joined."""
+    return b"".join([_FRAMES[type(event)](event) for event in events])
+
+
+def encode_error(error: ApiError, request_id: str) -> bytes:
+    return frame("error", error_body(error, request_id))
+
+
+def _message_start(event: MessageStart) -> bytes:
+    message = Message(event.id, event.model, event.usage).as_json()
+    return frame("message_start", {"type": "message_start", "message": message})
+
+
+def _block_start(event: BlockStart) -> bytes:
+    data = {"type": "content_block_start", "index": event.index, "content_block": event.block}
+    return frame("content_block_start", data)
+
+
+def _text_delta(event: TextDelta) -> bytes:
+    return _TEXT_DELTA % (event.index, orjson.dumps(event.text))
+
+
+def _block_stop(event: BlockStop) -> bytes:
+    return _BLOCK_STOP % event.index
+
+
+def _message_delta(event: MessageDelta) -> bytes:
+    usage = event.usage
+    data = {
+        "type": "message_delta",
+        "delta": {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence, "stop_details": None},
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "cache_creation_input_tokens": usage.cache_creation_5m + usage.cache_creation_1h,
+            "cache_read_input_tokens": usage.cache_read,
+            "output_tokens": usage.output_tokens,
+        },
+    }
+    return frame("message_delta", data)
+
+
+_FRAMES: dict[type, Callable[[Any], bytes]] = {
+    MessageStart: _message_start,
+    BlockStart: _block_start,
+    TextDelta: _text_delta,
+    BlockStop: _block_stop,
+    MessageDelta: _message_delta,
+    MessageStop: lambda _: _MESSAGE_STOP,
+    Ping: lambda _: PING,
+}

@@ -1,0 +1,118 @@
+"""The scripted engine of `--fake`: deterministic, fast, and a prompt cache like a real engine's.
+
+It counts by a rule of its own: each word is a token, and each turn costs one more for its role.
+"""
+
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from itertools import cycle, islice
+
+from antiphon.core.clock import Clock, sleep
+from antiphon.core.errors import internal, overloaded
+from antiphon.engines.protocol import EngineModel
+from antiphon.turn.chat import Chat
+from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
+
+NUM_SLOTS = 32
+WINDOW = 200_000
+SLOW_PACE_S = 0.02
+_MAX_BURST = 64
+_LOREM = (
+    "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore "
+    "magna aliqua"
+).split()
+
+
+def words(text: str) -> list[str]:
+    """`text` cut into tokens: words with the white space that follows them; joined they are `text` again."""
+    return re.findall(r"\s*\S+\s*|\s+", text)
+
+
+def lorem() -> Iterator[str]:
+    """The script of `lorem`, without end."""
+    return (word + " " for word in cycle(_LOREM))
+
+
+class FakeEngine:
+    """Scripts by model name: `echo`, `lorem`, `slow`, `fail-N` and `down`. See README, "Testing your app"."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._cache: deque[tuple[str, ...]] = deque(maxlen=NUM_SLOTS)
+
+    async def models(self) -> tuple[EngineModel, ...]:
+        return (_model("echo", accepts_thinking=True), _model("lorem"), _model("slow"), _fail(), _model("down"))
+
+    async def prepare(self, model: str, chat: Chat) -> Prompt:
+        if model == "down":
+            raise overloaded()
+        tokens: list[str] = []
+        for turn in chat.turns:
+            tokens += [f"<{turn.role}>", *words(turn.text)]
+        tokens += ["<assistant>", *words(chat.prefill)]
+        return Prompt((tuple(tokens), _last_user_text(chat)), len(tokens), is_exact=True)
+
+    async def generate(
+        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
+    ) -> AsyncGenerator[list[Piece], None]:
+        tokens, question = prompt.payload
+        num_cached = self._reuse(tokens)
+        yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
+        pace_s = SLOW_PACE_S if model == "slow" else 0.0
+        script, fails_after = _script(model, question)
+        num_output = 0
+        async for burst in self._paced(islice(script, max_tokens), pace_s):
+            if fails_after is not None and num_output + len(burst) > fails_after:
+                burst = burst[: fails_after - num_output]
+                yield [Piece("".join(burst), fails_after)]
+                raise internal()
+            num_output += len(burst)
+            yield [Piece("".join(burst), num_output)]
+        ended = next(script, None) is None
+        yield [Piece("", num_output, stop=Stop("end" if ended else "length", len(tokens), num_cached))]
+
+    async def aclose(self) -> None:
+        pass
+
+    async def _paced(self, script: Iterator[str], pace_s: float) -> AsyncGenerator[list[str], None]:
+        """Bursts of 1, 2, 4 … words; one by one where there is a pace."""
+        size = 1
+        while burst := list(islice(script, size)):
+            if pace_s:
+                await sleep(self._clock, pace_s)
+            else:
+                size = min(2 * size, _MAX_BURST)
+            yield burst
+
+    def _reuse(self, tokens: tuple[str, ...]) -> int:
+        """How many leading tokens some earlier prompt shares; and remember this one."""
+        best = max((_common(tokens, old) for old in self._cache), default=0)
+        self._cache.append(tokens)
+        return best
+
+
+def _model(name: str, *, accepts_thinking: bool = False) -> EngineModel:
+    return EngineModel(name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking)
+
+
+def _fail() -> EngineModel:
+    return EngineModel("fail-N", WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, also=re.compile(r"fail-\d{1,9}"))
+
+
+def _script(model: str, question: str) -> tuple[Iterator[str], int | None]:
+    """(the words that it would say, after how many it fails)."""
+    if model.startswith("fail-"):
+        return lorem(), int(model[5:]) if model[5:].isdigit() else 0
+    make: Callable[[], Iterator[str]] = lorem if model in ("lorem", "slow") else lambda: iter(words(question) or ["ok"])
+    return make(), None
+
+
+def _last_user_text(chat: Chat) -> str:
+    return next((turn.text for turn in reversed(chat.turns) if turn.role == "user"), "")
+
+
+def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    if a[: len(b)] == b:
+        return len(b)
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,105 @@
+"""The HTTP connection to an engine, shared by its dialects. Leaving a stream closes the connection at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+
+from antiphon.core.errors import internal, overloaded
+
+_CONNECT_TIMEOUT_S = 5
+_BUSY = (429, 503, 529)
+
+
+class Upstream:
+    """An engine's base URL. Make it on the running loop; `key` goes as a bearer token."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            auto_decompress=False,
+            json_serialize=lambda data: orjson.dumps(data).decode(),
+        )
+
+    async def has(self, path: str) -> bool:
+        """Whether `path` answers 200. Raises `overloaded` while the engine is away or busy."""
+        return (await self._request("GET", path, None))[0] == 200
+
+    async def get_json(self, path: str) -> Any:
+        return await self._json("GET", path, None)
+
+    async def post_json(self, path: str, data: Any) -> Any:
+        return await self._json("POST", path, data)
+
+    async def _json(self, method: str, path: str, data: Any) -> Any:
+        """The reply's JSON. Raises `overloaded` while the engine is away or busy, `internal` for any other failure."""
+        status, content = await self._request(method, path, None if data is None else orjson.dumps(data))
+        _check_status(status)
+        return orjson.loads(content)
+
+    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        try:
+            async with self._session.request(method, self.url + path, data=body, headers=_JSON) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise overloaded() from error
+        if response.status in _BUSY:
+            raise overloaded()
+        return response.status, content
+
+    @asynccontextmanager
+    async def stream(self, path: str, data: Any) -> AsyncGenerator[DataLines, None]:
+        """POST `data` and read the events of the reply. Leaving the context closes the connection."""
+        try:
+            response = await self._session.post(self.url + path, data=orjson.dumps(data), headers=_JSON)
+        except (aiohttp.ClientConnectorError, TimeoutError) as error:
+            raise overloaded() from error
+        except aiohttp.ClientError as error:
+            raise internal() from error
+        try:
+            _check_status(response.status)
+            yield DataLines(response)
+        finally:
+            response.close()
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+_JSON = {"content-type": "application/json"}
+
+
+class DataLines:
+    """The `data:` lines of a stream of server-sent events; a line that a chunk cuts waits for its rest."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
+        self._rest = b""
+
+    async def read(self) -> list[bytes]:
+        """The payloads of all lines that have arrived, at least one; [] at the end. Raises `internal` on a broken connection."""
+        while chunk := await self._read_chunk():
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            if payloads := [line[5:].strip() for line in lines if line.startswith(b"data:")]:
+                return payloads
+        return []
+
+    async def _read_chunk(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise internal() from error
+
+
+def _check_status(status: int) -> None:
+    if status in _BUSY:
+        raise overloaded()
+    if status != 200:
+        raise internal()

@@ -1,0 +1,52 @@
+"""The seam to an engine: tokens in, text out. An engine knows no tenant, no price and no API event."""
+
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from antiphon.turn.chat import Chat
+from antiphon.turn.pieces import Piece, Prompt, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """A model as its engine presents it. `window` counts tokens, prompt and reply together.
+
+    `also` matches further names that the engine answers to, each its own model (`fail-3` for `fail-N`).
+    """
+
+    name: str
+    window: int
+    counts_exactly: bool
+    num_slots: int
+    created_at: float = 0.0
+    accepts_thinking: bool = False
+    also: re.Pattern[str] | None = None
+
+    def named(self, name: str) -> "EngineModel":
+        return replace(self, name=name)
+
+
+class Engine(Protocol):
+    """`contract/test_engine.py` is this protocol's specification, and runs over every implementation."""
+
+    async def models(self) -> tuple[EngineModel, ...]:
+        """The models served, the default one first. Raises `overloaded` while the engine cannot be reached."""
+        ...
+
+    async def prepare(self, model: str, chat: Chat) -> Prompt:
+        """Render and count, without computing. Raises `overloaded` while the engine cannot be reached."""
+        ...
+
+    def generate(
+        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
+    ) -> AsyncGenerator[list[Piece], None]:
+        """Yield bursts: everything that is ready at once, in one list; the last piece of the last one has `stop`.
+
+        Nothing is asked of the engine before the first `anext`. `aclose` or cancellation drops the engine's work at once.
+        Raises ApiError: `overloaded` if the engine refused the work, `internal` if it failed in the middle.
+        """
+        ...
+
+    async def aclose(self) -> None: ...

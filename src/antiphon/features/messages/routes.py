@@ -1,0 +1,47 @@
+"""POST /v1/messages and /v1/messages/count_tokens."""
+
+from starlette.routing import Route
+
+from antiphon.encode import sse
+from antiphon.encode.collect import Collector
+from antiphon.features.messages.service import Messages, Reply
+from antiphon.web.body import MESSAGES_LIMIT_BYTES
+from antiphon.web.call import Call
+from antiphon.web.routing import route
+from antiphon.web.stream import send_events
+from antiphon.wire.parse import parse_count, parse_message
+
+
+def routes(messages: Messages) -> list[Route]:
+    async def create(call: Call) -> None:
+        body = await call.body(MESSAGES_LIMIT_BYTES)
+        request = parse_message(body, call.version, strict=call.shared.settings.strict)
+        call.outcome.model = request.model
+        async with call.watch(), messages.create(call.principal, request) as reply:
+            try:
+                if request.stream:
+                    await send_events(call, reply.events, sse.encode)
+                else:
+                    await _send_whole(call, reply)
+            finally:
+                call.outcome.note(reply.model, reply.usage)
+
+    async def count_tokens(call: Call) -> None:
+        body = await call.body(MESSAGES_LIMIT_BYTES)
+        request = parse_count(body, call.version, strict=call.shared.settings.strict)
+        call.outcome.model = request.model
+        async with call.watch():
+            num_tokens = await messages.count(request)
+        await call.reply_json({"input_tokens": num_tokens})
+
+    return [
+        route("/v1/messages", POST=create),
+        route("/v1/messages/count_tokens", POST=count_tokens),
+    ]
+
+
+async def _send_whole(call: Call, reply: Reply) -> None:
+    collector = Collector()
+    async for events in reply.events:
+        collector.feed(events)
+    await call.reply_json(collector.message.as_json())

@@ -1,0 +1,116 @@
+"""One call of a model, from a valid request to its events."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from antiphon.core.errors import invalid
+from antiphon.core.ids import new_id
+from antiphon.core.scope import Principal
+from antiphon.engines.catalog import Catalog, Model
+from antiphon.telemetry.metrics import Metrics
+from antiphon.turn import unserved
+from antiphon.turn.assemble import Assembler, Plan
+from antiphon.turn.chat import Chat, chat_of
+from antiphon.turn.pieces import Prompt, Sampling
+from antiphon.wire.events import Event, Usage
+from antiphon.wire.request import CountRequest, MessageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a model is asked for, whichever door the request came through."""
+
+    chat: Chat
+    sampling: Sampling
+    max_tokens: int
+    stop_sequences: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply under way: no status can change any more. `events` yields bursts; `usage` tells where it stands."""
+
+    model: str
+    events: AsyncIterator[list[Event]]
+    assembler: Assembler
+
+    @property
+    def usage(self) -> Usage:
+        return self.assembler.usage
+
+
+class Messages:
+    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._metrics = metrics
+
+    async def count(self, request: CountRequest) -> int:
+        model = self._catalog.resolve(request.model)
+        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        prompt = await model.engine.prepare(model.id, chat_of(request))
+        return prompt.num_tokens
+
+    @asynccontextmanager
+    async def create(self, principal: Principal, request: MessageRequest) -> AsyncGenerator[Reply, None]:
+        model = self._catalog.resolve(request.model)
+        async with self.call(principal, model, order_of(request, model)) as reply:
+            yield reply
+
+    @asynccontextmanager
+    async def call(self, principal: Principal, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
+        """Hold a slot of `model` for the block. Every 4xx and 529 is raised before the block begins; leaving it drops the work."""
+        _check_output(model, order)
+        prompt = await model.engine.prepare(model.id, order.chat)
+        plan = _plan(model, prompt, order)
+        async with model.pool.slot(principal.scope.workspace_id):
+            assembler = Assembler(plan)
+            events = _events(model, prompt, order.sampling, plan, assembler)
+            try:
+                async with aclosing(events):
+                    yield Reply(model.id, events, assembler)
+            finally:
+                self._metrics.count_tokens(model.id, assembler.usage)
+
+
+async def _events(
+    model: Model, prompt: Prompt, sampling: Sampling, plan: Plan, assembler: Assembler
+) -> AsyncGenerator[list[Event], None]:
+    yield assembler.start()
+    if plan.max_output < plan.max_tokens and plan.max_output == 0:
+        yield assembler.feed_nothing()
+        return
+    async with aclosing(model.engine.generate(model.id, prompt, sampling, plan.max_output)) as bursts:
+        async for pieces in bursts:
+            if events := assembler.feed(pieces):
+                yield events
+            if assembler.is_done:
+                return
+    assembler.check_done()
+
+
+def order_of(request: MessageRequest, model: Model) -> Order:
+    unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+    sampling = Sampling(
+        1.0 if request.temperature is None else request.temperature,
+        request.top_p,
+        request.top_k or None,
+    )
+    return Order(chat_of(request), sampling, request.max_tokens, request.stop_sequences or ())
+
+
+def _check_output(model: Model, order: Order) -> None:
+    if order.max_tokens > model.max_output:
+        raise invalid(
+            f"max_tokens: {order.max_tokens} > {model.max_output}, "
+            f"which is the maximum allowed number of output tokens for {model.id}"
+        )
+
+
+def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
+    """Raises `prompt is too long` where the engine's count is exact or leaves no doubt."""
+    window = model.spec.window
+    if prompt.num_tokens > window:
+        raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
+    max_output = min(order.max_tokens, window - prompt.num_tokens)
+    return Plan(new_id("msg"), model.id, prompt.num_tokens, order.max_tokens, max_output, order.stop_sequences)

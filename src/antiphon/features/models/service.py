@@ -1,0 +1,58 @@
+"""The models as `/v1/models` shows them."""
+
+from typing import Any
+
+from antiphon.core.clock import rfc3339
+from antiphon.engines.catalog import Catalog, Model
+
+
+def _support(supported: bool, **details: Any) -> dict[str, Any]:
+    return {"supported": supported, **details}
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """The API's ModelInfo, with what this server really does with the model."""
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.id,
+        "created_at": rfc3339(model.spec.created_at),
+        "lifecycle": "active",
+        "line": None,
+        "deprecated_at": None,
+        "retires_at": None,
+        "max_input_tokens": model.spec.window,
+        "max_tokens": model.max_output,
+        "token_counting": "exact" if model.spec.counts_exactly else "estimate",
+        "capabilities": _capabilities(model),
+    }
+
+
+def _capabilities(model: Model) -> dict[str, Any]:
+    thinking = model.spec.accepts_thinking
+    nothing = _support(False)
+    return {
+        "batch": nothing,
+        "citations": nothing,
+        "code_execution": nothing,
+        "image_input": nothing,
+        "pdf_input": nothing,
+        "structured_outputs": nothing,
+        "effort": _support(False, low=nothing, medium=nothing, high=nothing, xhigh=nothing, max=nothing),
+        "thinking": _support(
+            thinking,
+            types={
+                "adaptive": _support(thinking),
+                "between_tools": _support(thinking),
+                "disabled": _support(True),
+                "enabled": _support(thinking),
+            },
+        ),
+        "context_management": _support(False),
+        "server_tools": _support(False, code_execution=nothing, web_search=nothing),
+    }
+
+
+def list_models(catalog: Catalog) -> list[dict[str, Any]]:
+    """All models, newest first; those of one age in their engine's order."""
+    return [describe(model) for model in sorted(catalog.models, key=lambda model: -model.spec.created_at)]

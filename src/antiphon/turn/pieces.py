@@ -1,0 +1,57 @@
+"""What passes between a turn and an engine: a prompt goes in, bursts of pieces come out."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+StopCause = Literal["end", "length"]
+"""`end`: the model ended its turn. `length`: it used up the number of tokens that it was allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A chat as an engine will compute it.
+
+    `payload` is the dialect's own (token ids, or messages); `num_tokens` counts all of it, prefill included, and is an
+    estimate unless `is_exact`.
+    """
+
+    payload: Any
+    num_tokens: int
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw tokens. Temperature 1 is the model's own distribution, 0 is greedy; None means no cut at all."""
+
+    temperature: float = 1.0
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+class Progress(NamedTuple):
+    """How far the prompt is computed, in tokens; `num_cached` of them were there already."""
+
+    num_done: int
+    num_total: int
+    num_cached: int
+
+
+class Stop(NamedTuple):
+    """The end of an engine's output. Counts are the engine's own; None where it does not tell."""
+
+    cause: StopCause
+    num_input: int | None = None
+    num_cached: int | None = None
+
+
+class Piece(NamedTuple):
+    """A bit of an engine's output. `num_output` counts the tokens made so far, this piece included; it never shrinks.
+
+    `text` holds whole characters only: a dialect keeps back bytes that do not yet make one.
+    """
+
+    text: str = ""
+    num_output: int = 0
+    progress: Progress | None = None
+    stop: Stop | None = None

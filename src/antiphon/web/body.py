@@ -1,0 +1,64 @@
+"""Reading a request's body: bounded in size before and while it comes."""
+
+from starlette.types import Receive
+
+from antiphon.core.errors import ApiError, Kind, invalid
+
+MESSAGES_LIMIT_BYTES = 32 * 1024 * 1024
+_ENCODING_ERROR = {"error_code": "request_body_encoding_unsupported"}
+
+
+class ClientGone(Exception):
+    """The client closed its connection: there is nobody left to answer."""
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
+    """The whole body. Raises 413 as soon as more than `limit_bytes` are announced or have come, 400 for a content-encoding."""
+    _check_head(headers, limit_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit_bytes:
+            raise too_large()
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def too_large() -> ApiError:
+    return ApiError(Kind.TOO_LARGE, "Request exceeds the maximum size")
+
+
+def _check_head(headers: dict[bytes, bytes], limit_bytes: int) -> None:
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced[:20]) > limit_bytes:
+        raise too_large()
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
+    if encoding != "identity":
+        raise ApiError(
+            Kind.INVALID_REQUEST,
+            f"content-encoding: request bodies encoded as '{encoding[:40]}' are not supported",
+            details=_ENCODING_ERROR,
+        )
+
+
+def charset(headers: dict[bytes, bytes]) -> str:
+    """The `charset` of the content type, in lower case; "utf-8" where there is none."""
+    _, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower()
+    return "utf-8"
+
+
+def check_path_is_text(text: str) -> str:
+    """A path parameter as text that can be printed in an error. Raises 400 for control characters."""
+    if not text.isprintable():
+        raise invalid("path: must hold printable characters only")
+    return text

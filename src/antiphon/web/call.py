@@ -1,0 +1,144 @@
+"""One HTTP call: its head, its answer, and what is logged of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from antiphon.core.clock import Clock
+from antiphon.core.errors import ApiError
+from antiphon.core.ids import new_id
+from antiphon.core.scope import Principal
+from antiphon.core.tasks import TaskGroup
+from antiphon.encode.envelope import error_body
+from antiphon.encode.sse import encode_error
+from antiphon.settings import Settings
+from antiphon.store.credentials import Keyring
+from antiphon.web.body import charset, read_body
+from antiphon.web.watch import Watch
+from antiphon.wire.decode import transcode
+from antiphon.wire.events import Usage
+from antiphon.wire.versions import Version
+
+_Header = tuple[bytes, bytes]
+_JSON: _Header = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What every call of a server has in common."""
+
+    settings: Settings
+    clock: Clock
+    tasks: TaskGroup
+    keyring: Keyring
+    live: set[Watch]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What there is to say of a call when it is over."""
+
+    status: int = 0
+    route: str = ""
+    model: str | None = None
+    usage: Usage | None = None
+    first_byte_s: float | None = None
+    error: str | None = None
+
+    def note(self, model: str, usage: Usage) -> None:
+        self.model, self.usage = model, usage
+
+
+class PublicCall:
+    """A call that needs no credential: a handler that takes one may be called by anybody."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, shared: Shared) -> None:
+        self.scope = scope
+        self.shared = shared
+        self.id = new_id("req")
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.started_at = shared.clock.monotonic()
+        self.outcome = Outcome()
+        self.is_streaming = False
+        self.caller: Principal | None = None
+        self.receive = receive
+        self.send = send
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The path's parameters."""
+        return self.scope.get("path_params", {})
+
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+    def header(self, name: bytes) -> str | None:
+        """The value of header `name` (lower case), or None."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def body(self, limit_bytes: int) -> bytes:
+        """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
+        return transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
+
+    def watch(self) -> Watch:
+        return Watch(self.receive, self.shared.tasks, self.shared.live)
+
+    async def reply_json(self, data: Any, status: int = 200) -> None:
+        await self.reply(orjson.dumps(data), status, [_JSON])
+
+    async def reply(self, body: bytes, status: int, headers: Sequence[_Header]) -> None:
+        length = (b"content-length", b"%d" % len(body))
+        await self.start(status, [*headers, length])
+        await self.send_part(body, is_last=True)
+
+    async def fail(self, error: ApiError) -> None:
+        """Answer with `error`: as the reply, or as the last event of a stream that has begun."""
+        self.outcome.error = f"{error.kind.type}: {error.message}"
+        if self.is_streaming:
+            await self._end_stream(encode_error(error, self.id))
+            return
+        headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+        await self.reply(orjson.dumps(error_body(error, self.id)), error.kind.status, [_JSON, *headers])
+
+    async def _end_stream(self, frame: bytes) -> None:
+        timer = self.shared.clock.call_later(self.shared.settings.write_timeout_s, self.cut)
+        try:
+            await self.send_part(frame, is_last=True)
+        finally:
+            timer.cancel()
+
+    def cut(self) -> None:
+        """Close the connection at once, whatever is still unsent. The call then ends as one whose client has left."""
+        self.outcome.error = "the client reads too slowly"
+        self.scope["antiphon.abort"]()
+
+    async def start(self, status: int, headers: Sequence[_Header]) -> None:
+        self.outcome.status = status
+        home = self.shared.keyring.scope
+        every = [
+            (b"request-id", self.id.encode()),
+            (b"anthropic-organization-id", home.organization_id.encode()),
+            (b"anthropic-workspace-id", home.workspace_id.encode()),
+        ]
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *every]})
+
+    async def send_part(self, body: bytes, *, is_last: bool = False) -> None:
+        if self.outcome.first_byte_s is None:
+            self.outcome.first_byte_s = self.shared.clock.monotonic() - self.started_at
+        await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+
+class Call(PublicCall):
+    """A call made with an API key, in one version of the API."""
+
+    version: Version
+
+    @property
+    def principal(self) -> Principal:
+        assert self.caller is not None
+        return self.caller

@@ -1,0 +1,89 @@
+"""The outermost layer: every request gets an id, an answer, and a line in the log."""
+
+import asyncio
+import logging
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from antiphon.core.clock import rfc3339
+from antiphon.core.errors import ApiError, internal, overloaded
+from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.requests import RequestLog
+from antiphon.web.body import ClientGone
+from antiphon.web.call import Call, Shared
+from antiphon.web.routing import make_router
+
+log = logging.getLogger("antiphon.web")
+_GONE = 499
+
+
+class Door:
+    """The ASGI application. `is_draining` refuses all but probes."""
+
+    def __init__(self, shared: Shared, routes: list[Route], metrics: Metrics, request_log: RequestLog) -> None:
+        self.is_draining = False
+        self.num_open = 0
+        self.shared = shared
+        self._router = make_router(routes)
+        self._metrics = metrics
+        self._request_log = request_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        call = Call(scope, receive, send, self.shared)
+        scope["antiphon.call"] = call
+        if scope["path"].startswith("/v1/v1/"):
+            scope["path"] = scope["path"][3:]
+        self.num_open += 1
+        try:
+            await self._answer(call)
+        finally:
+            self.num_open -= 1
+            self._record(call)
+
+    async def _answer(self, call: Call) -> None:
+        try:
+            if self.is_draining and call.scope["path"].startswith("/v1/"):
+                raise overloaded()
+            await self._router(call.scope, call.receive, call.send)
+        except ApiError as error:
+            await call.fail(error)
+        except ClientGone:
+            call.outcome.status = _GONE
+        except asyncio.CancelledError:
+            call.outcome.error = "cancelled"
+            raise
+        except Exception:
+            log.exception("request %s failed", call.id)
+            await call.fail(internal())
+
+    def drain(self) -> None:
+        """Refuse what comes from now on."""
+        self.is_draining = True
+
+    def abort_all(self) -> None:
+        """End what still runs: a stream gets an `error` event, any other call a 529."""
+        for watch in list(self.shared.live):
+            watch.abort(overloaded())
+
+    def _record(self, call: Call) -> None:
+        outcome, clock = call.outcome, self.shared.clock
+        seconds = clock.monotonic() - call.started_at
+        self._metrics.count_request(outcome.route, outcome.status, seconds)
+        self._request_log.append(
+            {
+                "request_id": call.id,
+                "time": rfc3339(clock.now()),
+                "method": call.scope["method"],
+                "route": outcome.route,
+                "status": outcome.status,
+                "model": outcome.model,
+                "usage": outcome.usage.as_json() if outcome.usage else None,
+                "stream": call.is_streaming,
+                "first_byte_ms": None if outcome.first_byte_s is None else round(outcome.first_byte_s * 1e3, 2),
+                "total_ms": round(seconds * 1e3, 2),
+                "error": outcome.error,
+                "key_id": call.caller.key_id if call.caller else None,
+            }
+        )

@@ -1,0 +1,59 @@
+"""From a path and a method to a handler; the type of its parameter says who may call it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, get_type_hints
+
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from antiphon.core.errors import ApiError, Kind
+from antiphon.web.auth import authenticate
+from antiphon.web.call import Call, PublicCall
+from antiphon.wire import versions
+
+Handler = Callable[[Any], Awaitable[None]]
+
+
+def route(path: str, **handlers: Handler) -> Route:
+    """A path, and a handler for each method: `route("/v1/models", GET=list_models)`."""
+    return Route(path, endpoint=_Endpoint(path, handlers))
+
+
+def make_router(routes: list[Route]) -> Router:
+    """Raises ApiError itself for a path that is not there."""
+    return Router(routes, redirect_slashes=False, default=_not_found)
+
+
+class _Endpoint:
+    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+        self._path = path
+        self._handlers = {method: (handler, _needs_key(handler)) for method, handler in handlers.items()}
+        if "GET" in self._handlers:
+            self._handlers.setdefault("HEAD", self._handlers["GET"])
+        self._allow = ", ".join(self._handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call: PublicCall = scope["antiphon.call"]
+        call.outcome.route = self._path
+        handler, needs_key = self._handlers.get(scope["method"], (None, False))
+        if handler is None:
+            raise ApiError(Kind.METHOD_NOT_ALLOWED, "Method Not Allowed", headers={"allow": self._allow})
+        if needs_key:
+            _admit(call)
+        await handler(call)
+
+
+def _needs_key(handler: Handler) -> bool:
+    (wanted,) = (hint for name, hint in get_type_hints(handler).items() if name != "return")
+    return issubclass(wanted, Call)
+
+
+def _admit(call: PublicCall) -> None:
+    """Turn a public call into a `Call`: first the credential, then the version."""
+    assert isinstance(call, Call)
+    call.caller = authenticate(call, call.shared.keyring)
+    call.version = versions.from_header(call.header(b"anthropic-version"))
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ApiError(Kind.NOT_FOUND, "Not Found")

@@ -1,0 +1,182 @@
+"""The HTTP server: uvicorn, with deadlines for what it waits for, and a drain on SIGTERM."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Generator
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from antiphon.core.clock import Clock, Timer, sleep
+from antiphon.core.errors import OperatorError, invalid
+from antiphon.core.ids import new_id
+from antiphon.encode.envelope import error_body
+from antiphon.settings import Settings
+from antiphon.web.door import Door
+
+_HEAD_TIMEOUT_S = 10.0
+_MAX_HEAD_BYTES = 64 * 1024
+_KEEP_ALIVE_S = 75
+_POLL_S = 0.02
+_GOODBYE_S = 2.0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OperatorError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sets TCP_NODELAY on each accepted connection; without it, it does not.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(f"Cannot listen on {host}:{port} ({error.strerror}): choose another with --port.") from error
+    listener.setblocking(False)
+    return listener
+
+
+class Server:
+    """Serves `door` on `listener` until `stop` has been called and the running calls have ended."""
+
+    def __init__(self, door: Door, listener: socket.socket, settings: Settings, clock: Clock) -> None:
+        self._door = door
+        self._listener = listener
+        self._settings = settings
+        self._clock = clock
+        self._uvicorn = _Uvicorn(_config(door, settings, clock))
+        self._stopping = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        """Begin to drain; called again, end at once."""
+        if self._stopping.is_set():
+            self._door.abort_all()
+            self._uvicorn.force_exit = True
+        self._stopping.set()
+
+    def stop_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+
+    async def serve(self) -> None:
+        serving = self._door.shared.tasks.spawn(self._uvicorn.serve(sockets=[self._listener]), "server")
+        await self._stopping.wait()
+        await self._drain()
+        self._uvicorn.should_exit = True
+        await serving
+
+    async def _drain(self) -> None:
+        """Refuse what is new, let what runs finish, and at the deadline end it with an `error` event."""
+        self._door.drain()
+        if not await self._all_ended(self._settings.drain_s):
+            self._door.abort_all()
+            await self._all_ended(_GOODBYE_S)
+
+    async def _all_ended(self, seconds: float) -> bool:
+        deadline = self._clock.monotonic() + seconds
+        while self._door.num_open and self._clock.monotonic() < deadline:
+            await sleep(self._clock, _POLL_S)
+        return not self._door.num_open
+
+
+def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
+    class Protocol(_Protocol):
+        body_timeout_s = settings.body_timeout_s
+
+    Protocol.clock = clock
+    return uvicorn.Config(
+        door,  # type: ignore[arg-type]
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=3,
+    )
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals are `Server.stop_on_signals`'s."""
+        yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn waits for a request as long as it takes; this one has an absolute deadline for its head and for its body."""
+
+    body_timeout_s: float
+    clock: Clock
+    _deadline: Timer | None = None
+    _num_head_bytes = 0
+    _is_in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm(_HEAD_TIMEOUT_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_in_head:
+            self._num_head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._num_head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._arm(_HEAD_TIMEOUT_S)
+        self._is_in_head = True
+
+    def on_headers_complete(self) -> None:
+        self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+        self._is_in_head, self._num_head_bytes = False, 0
+        if self.pipeline:
+            self._disarm()
+        else:
+            self._arm(self.body_timeout_s)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._disarm()
+        self._is_in_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """The API's envelope, also for what is no HTTP at all."""
+        request_id = new_id("req")
+        body = orjson.dumps(error_body(invalid(msg), request_id))
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nrequest-id: {request_id}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.clock.call_later(seconds, self._cut)
+
+    def _disarm(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self) -> None:
+        self.transport.abort()
+

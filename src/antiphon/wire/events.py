@@ -1,0 +1,112 @@
+"""The events of a stream, as the whole server passes them on (Messages API, "Streaming").
+
+They are produced only by `turn.assemble`, and written only by `encode`. An error in mid-stream is not an event here: it
+is an `ApiError` that leaves the iterator, and each encoder knows how to write it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+StopReason = Literal[
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token counts. The prompt is the sum of `input_tokens`, `cache_creation` and `cache_read`; `cumulative` always."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_creation_5m: int = 0
+    cache_creation_1h: int = 0
+    cache_read: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The `usage` object of a Message."""
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_creation_input_tokens": self.cache_creation_5m + self.cache_creation_1h,
+            "cache_read_input_tokens": self.cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": self.cache_creation_5m,
+                "ephemeral_1h_input_tokens": self.cache_creation_1h,
+            },
+            "output_tokens": self.output_tokens,
+            "service_tier": "standard",
+            "inference_geo": "not_available",
+        }
+
+
+@dataclass(slots=True)
+class MessageStart:
+    id: str
+    model: str
+    usage: Usage
+
+
+class BlockStart(NamedTuple):
+    """`block` is the content block as it is before its first delta."""
+
+    index: int
+    block: dict[str, Any]
+
+
+class TextDelta(NamedTuple):
+    index: int
+    text: str
+
+
+class BlockStop(NamedTuple):
+    index: int
+
+
+@dataclass(slots=True)
+class MessageDelta:
+    stop_reason: StopReason
+    stop_sequence: str | None
+    usage: Usage
+
+
+@dataclass(slots=True)
+class MessageStop:
+    pass
+
+
+@dataclass(slots=True)
+class Ping:
+    pass
+
+
+Event = MessageStart | BlockStart | TextDelta | BlockStop | MessageDelta | MessageStop | Ping
+
+
+@dataclass(slots=True)
+class Message:
+    """A whole reply. `as_json` is the API's Message object."""
+
+    id: str
+    model: str
+    usage: Usage
+    content: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    stop_reason: StopReason | None = None
+    stop_sequence: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": "message",
+            "role": "assistant",
+            "model": self.model,
+            "content": self.content,
+            "stop_reason": self.stop_reason,
+            "stop_sequence": self.stop_sequence,
+            "stop_details": None,
+            "usage": self.usage.as_json(),
+        }

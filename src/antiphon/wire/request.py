@@ -1,0 +1,111 @@
+"""The bodies of `POST /v1/messages`, `/v1/messages/count_tokens` and `/v1/complete`.
+
+Fields are declared in the order in which the API checks them: pydantic reports errors in that order, and the first is
+the one that the client is told. An attribute is None when its key was absent.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, Tag
+
+from antiphon.wire.content import CacheControl, TextBlock
+from antiphon.wire.fields import (
+    COMPOUND,
+    Bool,
+    Int,
+    NonEmpty,
+    Number,
+    Omittable,
+    ScalarText,
+    Shaped,
+    WireModel,
+    problem,
+)
+from antiphon.wire.message import Messages
+from antiphon.wire.options import (
+    BillingPolicy,
+    Compaction,
+    Container,
+    ContextManagement,
+    Diagnostics,
+    FallbackCreditToken,
+    Fallbacks,
+    JsonSchemaFormat,
+    McpServer,
+    Metadata,
+    ShapedOutputConfig,
+    Speed,
+    Thinking,
+    Thread,
+)
+from antiphon.wire.tools import ToolChoice, Tools
+
+SystemBlocks = Annotated[list[Annotated[TextBlock, Shaped()]], Field(fail_fast=True), Tag(COMPOUND)]
+System = Annotated[ScalarText | SystemBlocks, Field(union_mode="left_to_right")]
+Model = Annotated[str, Field(min_length=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def _check_stop_sequences(sequences: list[str]) -> list[str]:
+    if not all(sequence.strip() for sequence in sequences):
+        raise problem("each stop sequence must contain non-whitespace")
+    return sequences
+
+
+StopSequences = Annotated[list[str], AfterValidator(_check_stop_sequences)]
+
+
+class PromptRequest(WireModel):
+    """What decides the prompt: the fields that creating a message and counting its tokens share."""
+
+    model: Model
+    tool_choice: Omittable[ToolChoice] = None
+    tools: Omittable[Tools] = None
+    messages: Messages
+    system: Omittable[System] = None
+    thinking: Omittable[Thinking] = None
+    output_config: Omittable[ShapedOutputConfig] = None
+    cache_control: CacheControl | None = None
+    speed: Speed | None = None
+    output_format: JsonSchemaFormat | None = None
+    context_management: ContextManagement | None = None
+    mcp_servers: Omittable[list[McpServer]] = None
+    compaction: Compaction | None = None
+    billing_policy: BillingPolicy | None = None
+
+
+class CountRequest(PromptRequest):
+    """`POST /v1/messages/count_tokens` (Messages API, "Count tokens")."""
+
+
+class MessageRequest(PromptRequest):
+    """`POST /v1/messages` (Messages API, "Create a message"). Sampling fields are None under 2026-10-21."""
+
+    max_tokens: Annotated[Int, Field(ge=0)]
+    metadata: Omittable[Metadata] = None
+    stop_sequences: Omittable[StopSequences] = None
+    temperature: Omittable[Share] = None
+    service_tier: Omittable[Literal["auto", "standard_only"]] = None
+    top_k: Omittable[Annotated[Int, Field(ge=0)]] = None
+    top_p: Omittable[Share] = None
+    stream: Omittable[Bool] = None
+    container: Container | None = None
+    inference_geo: Literal["global", "us"] | None = None
+    diagnostics: Diagnostics | None = None
+    fallbacks: Fallbacks | None = None
+    fallback_credit_token: FallbackCreditToken | None = None
+    thread: Thread | None = None
+
+
+class CompleteRequest(WireModel):
+    """`POST /v1/complete` (Text Completions, legacy)."""
+
+    model: Model
+    prompt: NonEmpty
+    max_tokens_to_sample: Annotated[Int, Field(ge=1)]
+    metadata: Omittable[Metadata] = None
+    stop_sequences: Omittable[StopSequences] = None
+    temperature: Omittable[Share] = None
+    top_k: Omittable[Annotated[Int, Field(ge=0)]] = None
+    top_p: Omittable[Share] = None
+    stream: Omittable[Bool] = None
