@@ -32,10 +32,12 @@ check: dev ## lint, format, types, import rules, docs
 	@$(DEV)/pyright
 	@$(DEV)/lint-imports --no-logo
 	@$(DEV)/python scripts/check_docs.py
+	@$(DEV)/python -m scripts.reference --check
 
-fmt: dev ## format, and repair what the linter can
+fmt: dev ## format, repair what the linter can, write docs/reference
 	@$(DEV)/ruff check --fix-only --quiet $(SOURCES)
 	@$(DEV)/ruff format $(SOURCES)
+	@$(DEV)/python -m scripts.reference
 
 bench: dev ## measure against the bare engine (ARGS='--peer litellm')
 	@$(DEV)/python scripts/fetch_models.py smollm2

@@ -21,7 +21,7 @@ class Load:
     first_s: list[float] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
     num_tokens: int = 0
-    num_failed: int = 0
+    failures: list[bytes] = field(default_factory=list)
     wall_s: float = 0.0
 
     @property
@@ -34,7 +34,10 @@ class Load:
 
 
 def run(port: int, request: bytes, *, connections: int, seconds: float, stagger_s: float = 0.0) -> Load:
-    """Load for `seconds`; what is under way then is waited for and counts. `stagger_s` lies between the first requests."""
+    """Load for `seconds`; what is under way then is waited for and counts. `stagger_s` lies between the first requests.
+
+    A reply that is not a whole 200 ends the bench: what fails fast must not pass for fast.
+    """
     return uvloop.run(_run(port, request, connections, seconds, stagger_s))
 
 
@@ -51,6 +54,8 @@ async def _run(port: int, request: bytes, connections: int, seconds: float, stag
     async with asyncio.timeout(seconds + _GRACE_S):
         await asyncio.gather(*(client.ended for client in clients))
     load.wall_s = time.perf_counter() - started
+    if load.failures:
+        raise SystemExit(f"bench: {len(load.failures)} replies failed, such as {load.failures[0][:1000]!r}")
     return load
 
 
@@ -63,13 +68,12 @@ class _Client(asyncio.Protocol):
         self._load = load
         self.ended = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
-            self._load.num_failed += 1
+            self._load.failures.append(b"the connection was closed")
             self.ended.set_result(None)
 
     def send(self) -> None:
@@ -102,7 +106,7 @@ class _Client(asyncio.Protocol):
             self._load.total_s.append(now - self._sent_at)
             self._load.num_tokens += reply.count(TOKEN)
         else:
-            self._load.num_failed += 1
+            self._load.failures.append(reply)
         if now < self._until:
             self.send()
         else:

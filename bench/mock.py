@@ -113,7 +113,8 @@ def _raw_whole(num_tokens: int, num_prompt: int) -> bytes:
     return _reply(_raw_end(num_tokens, num_prompt) | {"content": WORD * num_tokens})
 
 
-_MODELS = {"object": "list", "data": [{"id": "mock", "object": "model", "created": 1, "owned_by": "mock"}]}
+_MODEL = {"id": "mock", "object": "model", "created": 1, "owned_by": "mock", "max_model_len": 262144}
+_MODELS = {"object": "list", "data": [_MODEL]}
 _PROPS = {
     "default_generation_settings": {"n_ctx": 131072},
     "total_slots": 256,
@@ -151,8 +152,7 @@ class Upstream(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:

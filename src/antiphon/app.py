@@ -57,9 +57,9 @@ class App:
         return bool(self.catalog.models) and not self.door.is_draining
 
     async def start(self) -> None:
-        """Connect the engine and learn its models. Waits for an engine that is still away; OperatorError if it cannot work."""
+        """Connect the engine and learn its models: waits for one that is still away; OperatorError if it cannot work."""
         if self._engine is None:
-            self._engine = await connect(self.settings, self._clock, self.tasks)
+            self._engine = await connect(self.settings, self._clock)
         specs = await self._ask_models(self._engine)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool) for spec in specs])
@@ -89,4 +89,4 @@ def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine
 
 def _operator_keys(settings: Settings) -> tuple[str | None, str | None]:
     api_key, admin_key = settings.api_key, settings.admin_key
-    return api_key and api_key.get_secret_value(), admin_key and admin_key.get_secret_value()
+    return api_key.get_secret_value() if api_key else None, admin_key.get_secret_value() if admin_key else None

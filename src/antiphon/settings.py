@@ -1,4 +1,4 @@
-"""Every setting of the server, with its default: from flags, then `ANTIPHON_*` variables, then a TOML file."""
+"""Every setting of the server: from flags, then `ANTIPHON_*` variables, then a TOML file."""
 
 from pathlib import Path
 
@@ -11,39 +11,34 @@ def default_data_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """Nested settings are set with two underscores: `ANTIPHON_QUEUE__MAX_WAIT_S=2`."""
+    """Nested settings are set with two underscores in a variable's name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANTIPHON_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ANTIPHON_", env_nested_delimiter="__", extra="forbid")
 
-    host: str = "127.0.0.1"
-    port: int = Field(8484, ge=0, le=65535)
-    data_dir: Path = Field(default_factory=default_data_dir)
-    model: str | None = None
-    """A name, a path to a .gguf file, or hf:org/repo[:quant]; None for the default model."""
-    engine: str | None = None
-    """The URL of an engine that runs already, or `fake:`."""
-    engine_key: SecretStr | None = None
-    llama_server: Path | None = None
-    """A `llama-server` binary to run instead of the built-in one."""
-    window: int | None = Field(None, ge=256)
-    """Tokens per slot of the built-in engine; None for the model's own, as far as memory allows."""
-    slots: int | None = Field(None, ge=1)
-    """Calls that the engine runs at once; None for what the engine says of itself."""
-    api_key: SecretStr | None = None
-    admin_key: SecretStr | None = None
-    aliases: dict[str, str] = {}
-    """Further model names, and the models that they mean."""
-    strict: bool = False
-    """Refuse unknown body fields and unknown betas, as the API does."""
-    max_waiting: int = Field(256, ge=0)
-    """Calls that may wait for a slot; one more is told `overloaded_error`."""
-    max_wait_s: float = Field(5.0, gt=0)
-    write_timeout_s: float = Field(30.0, gt=0)
-    """How long a client may leave a write unread before its call is cut."""
-    body_timeout_s: float = Field(60.0, gt=0)
-    """How long a request may take to arrive whole."""
-    drain_s: float = Field(20.0, ge=0)
-    """How long running calls may go on after SIGTERM."""
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8484, ge=0, le=65535, description="The port to listen on.")
+    data_dir: Path = Field(default_factory=default_data_dir, description="Where keys, logs and models are kept.")
+    model: str | None = Field(None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model.")
+    engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
+    engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
+    llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
+    window: int | None = Field(
+        None,
+        ge=256,
+        description="Tokens in each slot of the built-in engine; by default the model's own, as far as memory allows.",
+    )
+    slots: int | None = Field(
+        None, ge=1, description="Calls that the engine runs at once; by default what it says of itself."
+    )
+    api_key: SecretStr | None = Field(None, description="An API key of your own, instead of one that is made.")
+    admin_key: SecretStr | None = Field(None, description="An admin key of your own, instead of one that is made.")
+    aliases: dict[str, str] = Field({}, description="Further model names, and the models that they mean.")
+    strict: bool = Field(False, description="Refuse unknown body fields and unknown betas, as the API does.")
+    max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
+    max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
+    write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
+    body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
+    drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

@@ -3,14 +3,13 @@
 import anthropic
 import pytest
 
-from tests.fixtures.world import World, ask
+from tests.fixtures.world import World, ask, text_of
 
 
 async def test_create_answers_with_the_last_user_text():
     async with World() as world, world.sdk() as client:
         message = await client.messages.create(**ask("hello there"))
-    assert message.content[0].type == "text"
-    assert message.content[0].text == "hello there"
+    assert text_of(message) == "hello there"
     assert (message.stop_reason, message.stop_sequence) == ("end_turn", None)
     assert message.model == "echo"
     assert message.id.startswith("msg_")
@@ -22,7 +21,7 @@ async def test_stream_accumulates_to_the_same_message():
         async with client.messages.stream(**ask("one two three four")) as stream:
             text = "".join([part async for part in stream.text_stream])
             message = await stream.get_final_message()
-    assert text == message.content[0].text == "one two three four"
+    assert text == text_of(message) == "one two three four"
     assert message.usage.output_tokens == 4
 
 
@@ -75,7 +74,7 @@ async def test_max_tokens_zero_answers_nothing():
 async def test_lorem_makes_exactly_max_tokens_words():
     async with World() as world, world.sdk() as client:
         message = await client.messages.create(**ask(model="lorem", max_tokens=17))
-    assert len(message.content[0].text.split()) == message.usage.output_tokens == 17
+    assert len(text_of(message).split()) == message.usage.output_tokens == 17
     assert message.stop_reason == "max_tokens"
 
 
@@ -83,7 +82,7 @@ async def test_a_stop_sequence_ends_the_reply_and_is_not_in_it():
     async with World() as world, world.sdk() as client:
         message = await client.messages.create(**ask("one two three four", stop_sequences=["wo thr"]))
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "wo thr")
-    assert message.content[0].text == "one t"
+    assert text_of(message) == "one t"
 
 
 SDK_ERRORS = [

@@ -18,7 +18,11 @@ async def test_a_full_queue_is_529_with_retry_after():
         await engine.started.wait()
         async with world.http.post("/v1/messages", headers=HEADERS, json=ask(model="scripted")) as reply:
             body = await reply.json()
-            assert (reply.status, body["error"]["type"], body["error"]["message"]) == (529, "overloaded_error", "Overloaded")
+            assert (reply.status, body["error"]["type"], body["error"]["message"]) == (
+                529,
+                "overloaded_error",
+                "Overloaded",
+            )
             assert int(reply.headers["retry-after"]) >= 1
         engine.say("done")
         assert (await first)[0] == 200

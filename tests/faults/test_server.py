@@ -75,7 +75,7 @@ async def test_a_request_that_never_becomes_whole_is_cut(sent: bytes):
         b"hello\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        head_bytes(10) .replace(b"content-length: 10", b"content-length: ten"),
+        head_bytes(10).replace(b"content-length: 10", b"content-length: ten"),
         head_bytes(10).replace(b"content-length: 10", b"content-length: 10\r\ncontent-length: 11"),
         head_bytes(10).replace(b"content-length: 10", b"content-length: 10\r\ntransfer-encoding: chunked"),
         b"GET / HTTP/1.1\r\nx: " + b"a" * 70_000,

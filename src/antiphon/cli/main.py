@@ -1,10 +1,10 @@
 """The commands, with their options."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -16,13 +16,13 @@ app = typer.Typer(
     name="antiphon", help="The Claude API that you run yourself.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-DataDir = Annotated[Optional[Path], typer.Option(help="Where keys, logs and models are kept.")]
-Config = Annotated[Optional[Path], typer.Option(help="A TOML file of settings.", exists=True, dir_okay=False)]
+DataDir = Annotated[Path | None, typer.Option(help="Where keys, logs and models are kept.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.", exists=True, dir_okay=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors() -> Generator[None]:
     """An operator's mistake ends the command with one sentence and status 1."""
     from pydantic import ValidationError
 
@@ -40,11 +40,13 @@ def plain_errors() -> Iterator[None]:
 
 @app.command()
 def serve(
-    model: Annotated[Optional[str], typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
-    engine: Annotated[Optional[str], typer.Option(help="The URL of an engine that runs already.")] = None,
-    fake: Annotated[bool, typer.Option("--fake", help="Serve the scripted models: no weights, deterministic, fast.")] = False,
-    host: Annotated[Optional[str], typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[Optional[int], typer.Option(help="The port to listen on. [default: 8484]")] = None,
+    model: Annotated[str | None, typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
+    engine: Annotated[str | None, typer.Option(help="The URL of an engine that runs already.")] = None,
+    fake: Annotated[
+        bool, typer.Option("--fake", help="Serve the scripted models: no weights, deterministic, fast.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8484]")] = None,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:

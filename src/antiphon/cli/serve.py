@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
 
 import typer
 
 from antiphon.app import App, create_app
 from antiphon.core.clock import SystemClock
-from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings
 from antiphon.store.credentials import FirstKeys
 from antiphon.web.server import Server, bind
@@ -21,7 +21,7 @@ def serve(settings: Settings) -> None:
         runner.run(_serve(settings))
 
 
-def _loop_factory():
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

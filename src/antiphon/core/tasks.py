@@ -9,7 +9,7 @@ log = logging.getLogger("antiphon.tasks")
 
 
 class TaskGroup:
-    """Tasks that live as long as their owner. Unlike asyncio's, one that fails is logged and leaves the others alone."""
+    """Tasks that live as long as their owner. Unlike in asyncio's, one that fails is logged and stops no other."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

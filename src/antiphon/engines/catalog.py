@@ -9,7 +9,7 @@ from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine, EngineModel
 
 MAX_OUTPUT = 128_000
-"""The largest `max_tokens` that is taken, unless the model's window is larger. A reply that fills the window first stops there."""
+"""The largest `max_tokens` that is taken, unless the window is larger. A reply that fills the window stops there."""
 
 _CLOUD_NAME = re.compile(r"(?:arn:[^/]*/)?(?:[a-z-]+\.)?(?:anthropic\.)?(claude-[^@]*)(?:@.*)?")
 """Bedrock's `us.anthropic.claude-…`, ARNs of inference profiles, Vertex's `claude-…@date`."""

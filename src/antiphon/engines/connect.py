@@ -5,7 +5,9 @@ import logging
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import ApiError, OperatorError
-from antiphon.core.tasks import TaskGroup
+from antiphon.engines import gguf
+from antiphon.engines.child import ChildEngine
+from antiphon.engines.dialects.llamacpp import LlamaCpp
 from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
@@ -19,16 +21,21 @@ _DEFAULT_NUM_SLOTS = 256
 _RETRY_S = 1.0
 
 
-async def connect(settings: Settings, clock: Clock, tasks: TaskGroup) -> Engine:
-    """The engine that `settings` name. Waits for a URL that does not answer yet; OperatorError for what can never work."""
+async def connect(settings: Settings, clock: Clock) -> Engine:
+    """The engine that `settings` name: waits for a URL that does not answer yet; OperatorError for what cannot work."""
     if settings.engine == FAKE:
         return FakeEngine(clock)
     if settings.engine:
         return await _connect_url(settings, settings.engine, clock)
-    from antiphon.engines.child import ChildEngine
+    return await _start_child(settings, clock)
 
+
+async def _start_child(settings: Settings, clock: Clock) -> Engine:
     model = await asyncio.to_thread(find_model, settings.model, settings.data_dir)
-    engine = ChildEngine(model.path, settings, clock, tasks, name=model.name)
+    plan = gguf.plan(
+        model.path, gguf.available_bytes(), gguf.num_cores(), window=settings.window, num_slots=settings.slots
+    )
+    engine = ChildEngine(model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=settings.llama_server)
     await engine.start()
     return engine
 
@@ -48,8 +55,6 @@ async def _connect_url(settings: Settings, url: str, clock: Clock) -> Engine:
 
 async def _speak(upstream: Upstream, settings: Settings) -> Engine:
     """The dialect that the engine knows: llama.cpp tells itself by `/props`."""
-    from antiphon.engines.dialects.llamacpp import LlamaCpp
-
     if await upstream.has("/props"):
         return LlamaCpp(upstream)
     return Plain(upstream, num_slots=settings.slots or _DEFAULT_NUM_SLOTS)

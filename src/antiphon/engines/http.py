@@ -84,7 +84,7 @@ class DataLines:
         self._rest = b""
 
     async def read(self) -> list[bytes]:
-        """The payloads of all lines that have arrived, at least one; [] at the end. Raises `internal` on a broken connection."""
+        """The payloads of all lines that have arrived, at least one; [] at the end. Raises `internal` if it breaks."""
         while chunk := await self._read_chunk():
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             if payloads := [line[5:].strip() for line in lines if line.startswith(b"data:")]:

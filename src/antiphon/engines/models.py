@@ -50,7 +50,9 @@ def find_model(wanted: str | None, data_dir: Path) -> ModelFile:
     if path.suffix == ".gguf" and path.is_file():
         return ModelFile(path.stem.lower(), path)
     known = ", ".join(_WHEELS)
-    raise OperatorError(f"There is no model {name!r}: give a path to a .gguf file, hf:org/repo[:quant], or one of {known}.")
+    raise OperatorError(
+        f"There is no model {name!r}: give a path to a .gguf file, hf:org/repo[:quant], or one of {known}."
+    )
 
 
 def _find_in_wheel(name: str, folder: Path) -> ModelFile:
@@ -96,9 +98,11 @@ def _find_on_hub(spec: str, folder: Path) -> ModelFile:
     try:
         names = [name for name in HfApi().list_repo_files(repo) if name.endswith(".gguf")]
         name = _choose(repo, names, quant)
-        path = hf_hub_download(repo, name, local_dir=folder / repo.replace("/", "--"))
+        path: str = hf_hub_download(repo, name, local_dir=folder / repo.replace("/", "--"))
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
-        raise OperatorError(f"The model hf:{spec} cannot be fetched ({type(error).__name__}): check its name and the connection.") from error
+        raise OperatorError(
+            f"The model hf:{spec} cannot be fetched ({type(error).__name__}): check its name and the connection."
+        ) from error
     return ModelFile(Path(name).stem.lower(), Path(path))
 
 
@@ -110,4 +114,4 @@ def _choose(repo: str, names: list[str], quant: str) -> str:
     if not found:
         have = ", ".join(names) or "none"
         raise OperatorError(f"hf:{repo} has no .gguf file for {wanted!r}; it has: {have}.")
-    return sorted(found)[0]
+    return min(found)

@@ -44,7 +44,7 @@ class Engine(Protocol):
     ) -> AsyncGenerator[list[Piece], None]:
         """Yield bursts: everything that is ready at once, in one list; the last piece of the last one has `stop`.
 
-        Nothing is asked of the engine before the first `anext`. `aclose` or cancellation drops the engine's work at once.
+        Nothing is asked of the engine before the first `anext`; `aclose` or cancellation drops its work at once.
         Raises ApiError: `overloaded` if the engine refused the work, `internal` if it failed in the middle.
         """
         ...

@@ -7,8 +7,8 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from antiphon.core.ids import new_id
 from antiphon.core.errors import OperatorError
+from antiphon.core.ids import new_id
 from antiphon.core.scope import Principal, Scope
 from antiphon.core.secrets import KeyKind, digest, hint, new_key
 
@@ -52,7 +52,7 @@ class FirstKeys:
 def open_keyring(data_dir: Path, api_key: str | None, admin_key: str | None) -> tuple[Keyring, FirstKeys | None]:
     """The keyring of `data_dir`, and, at the first start, the keys to show once.
 
-    `api_key` and `admin_key` are the operator's own: they are added, and at the first start none is made in their place.
+    `api_key` and `admin_key` are the operator's own: they are added, and none is made in their place.
     """
     path = data_dir / _FILE
     first = None

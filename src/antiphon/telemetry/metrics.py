@@ -15,7 +15,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter("antiphon_requests", "Answered requests", ["route", "status"], registry=self.registry)
-        self._tokens = Counter("antiphon_tokens", "Tokens of finished calls", ["model", "direction"], registry=self.registry)
+        self._tokens = Counter(
+            "antiphon_tokens", "Tokens of finished calls", ["model", "direction"], registry=self.registry
+        )
         self._seconds = Histogram(
             "antiphon_request_seconds",
             "From a request's head to its last byte",
@@ -23,7 +25,7 @@ class Metrics:
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._by_route: dict[tuple[str, int], tuple[Counter, Gauge, Histogram]] = {}
+        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_model: dict[str, tuple[Counter, Counter]] = {}
 
     def count_request(self, route: str, status: int, seconds: float) -> None:

@@ -9,7 +9,7 @@ _WRONG_KEY = {"2023-06-01": "invalid x-api-key", "2026-10-21": "API key is inval
 
 
 def authenticate(call: PublicCall, keyring: Keyring) -> Principal:
-    """The holder of the key in `x-api-key`, or else in `Authorization: Bearer`. Raises 401 in the words of the call's version."""
+    """The holder of the key in `x-api-key`, else in `Authorization: Bearer`. Raises 401 in the version's own words."""
     key = call.header(b"x-api-key") or _bearer(call)
     if not key:
         raise ApiError(Kind.AUTHENTICATION, "x-api-key header is required")

@@ -1,6 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -60,7 +60,7 @@ class PublicCall:
         self.scope = scope
         self.shared = shared
         self.id = new_id("req")
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _by_name(scope["headers"])
         self.started_at = shared.clock.monotonic()
         self.outcome = Outcome()
         self.is_streaming = False
@@ -137,8 +137,17 @@ class Call(PublicCall):
     """A call made with an API key, in one version of the API."""
 
     version: Version
+    betas: frozenset[str]
 
     @property
     def principal(self) -> Principal:
         assert self.caller is not None
         return self.caller
+
+
+def _by_name(headers: Iterable[_Header]) -> dict[bytes, bytes]:
+    """Headers by lower-case name; the values of one that is repeated are joined by commas (RFC 9110, 5.2)."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found[name] = found[name] + b"," + value if name in found else value
+    return found

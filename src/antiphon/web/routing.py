@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from antiphon.core.errors import ApiError, Kind
 from antiphon.web.auth import authenticate
 from antiphon.web.call import Call, PublicCall
-from antiphon.wire import versions
+from antiphon.wire import betas, versions
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -49,10 +49,11 @@ def _needs_key(handler: Handler) -> bool:
 
 
 def _admit(call: PublicCall) -> None:
-    """Turn a public call into a `Call`: first the credential, then the version."""
+    """Turn a public call into a `Call`: first the credential, then the version, then the betas."""
     assert isinstance(call, Call)
     call.caller = authenticate(call, call.shared.keyring)
     call.version = versions.from_header(call.header(b"anthropic-version"))
+    call.betas = betas.from_header(call.header(b"anthropic-beta"), strict=call.shared.settings.strict)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

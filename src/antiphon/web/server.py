@@ -35,7 +35,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise OperatorError(f"Cannot listen on {host}:{port} ({error.strerror}): choose another with --port.") from error
+        raise OperatorError(
+            f"Cannot listen on {host}:{port} ({error.strerror}): choose another with --port."
+        ) from error
     listener.setblocking(False)
     return listener
 
@@ -115,7 +117,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn waits for a request as long as it takes; this one has an absolute deadline for its head and for its body."""
+    """uvicorn waits for a request without end; this one has an absolute deadline for its head and for its body."""
 
     body_timeout_s: float
     clock: Clock
@@ -179,4 +181,3 @@ class _Protocol(HttpToolsProtocol):
 
     def _cut(self) -> None:
         self.transport.abort()
-

@@ -29,8 +29,8 @@ async def send_events(
 class Outlet:
     """An open stream of server-sent events. The reply's head leaves with the first write.
 
-    One timer per stream, armed anew only when it fires: a token costs it nothing. A ping never touches the source of the
-    events; it is written only between writes, and every write is a whole number of frames, so the two never mix.
+    One timer per stream, armed anew only when it fires: a token costs it nothing. A ping never touches the source of
+    the events; it is written only between writes, and every write is a whole number of frames, so the two never mix.
     """
 
     def __init__(self, call: PublicCall) -> None:

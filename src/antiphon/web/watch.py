@@ -10,9 +10,10 @@ from antiphon.web.body import ClientGone
 
 
 class Watch:
-    """`async with Watch(...)`: the block is cancelled when the client leaves (ClientGone) or `abort` is called (its error).
+    """`async with Watch(...)`: the block ends when the client leaves (ClientGone) or `abort` is called (its error).
 
-    It stands in `live` while the block runs. Enter it once the request's body is read: from then on `receive` tells only that the client has left.
+    It stands in `live` while the block runs. Enter it once the request's body is read: from then on `receive` tells
+    only that the client has left.
     """
 
     def __init__(self, receive: Receive, tasks: TaskGroup, live: "set[Watch]") -> None:

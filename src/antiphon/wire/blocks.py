@@ -17,7 +17,7 @@ from antiphon.wire.content import (
     ToolUseBlock,
     Uncacheable,
 )
-from antiphon.wire.fields import COMPOUND, Json, ScalarText, WireModel
+from antiphon.wire.fields import COMPOUND, Items, Json, ScalarText, WireModel
 from antiphon.wire.results import (
     AdvisorToolResultBlock,
     BashCodeExecutionToolResultBlock,
@@ -76,7 +76,7 @@ class CompactionBlock(Cacheable):
     content: str | None = None
     encrypted_content: str | None = None
     signature: str | None = None
-    tool_changes: list[ToolChange] | None = None
+    tool_changes: Items[ToolChange] | None = None
 
 
 class FallbackModel(WireModel):
@@ -119,5 +119,5 @@ Block = (
 """Any block of a message, whatever its role; `conversation.py` says which role may hold which."""
 
 TaggedBlock = Annotated[Block, Field(discriminator="type")]
-Blocks = Annotated[list[TaggedBlock], Field(fail_fast=True), Tag(COMPOUND)]
+Blocks = Annotated[Items[TaggedBlock], Tag(COMPOUND)]
 Content = Annotated[ScalarText | Blocks, Field(union_mode="left_to_right")]

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Tag
 
-from antiphon.wire.fields import COMPOUND, Bool, Int, JsonObject, Omittable, OneTag, ScalarText, WireModel
+from antiphon.wire.fields import COMPOUND, Bool, Int, Items, JsonObject, Omittable, OneTag, ScalarText, WireModel
 
 Id = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
 ServerId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
@@ -95,7 +95,7 @@ Citation = Annotated[
 class TextBlock(Cacheable):
     type: Literal["text"]
     text: str
-    citations: list[Citation] | None = None
+    citations: Items[Citation] | None = None
 
 
 class Base64Image(WireModel):
@@ -137,7 +137,7 @@ class PlainText(WireModel):
 
 
 DocumentPart = Annotated[TextBlock | ImageBlock, Field(discriminator="type")]
-DocumentParts = Annotated[list[DocumentPart], Field(fail_fast=True), Tag(COMPOUND)]
+DocumentParts = Annotated[Items[DocumentPart], Tag(COMPOUND)]
 
 
 class ContentSource(WireModel):
@@ -160,7 +160,7 @@ class SearchResultBlock(Cacheable):
     type: Literal["search_result"]
     source: str
     title: str
-    content: Annotated[list[TextBlock], Field(fail_fast=True)]
+    content: Items[TextBlock]
     citations: Omittable[CitationsConfig] = None
 
 
@@ -242,15 +242,15 @@ BrowserChange = Annotated[
 
 class BrowserStateBlock(Cacheable):
     type: Literal["browser_state"]
-    tabs: list[BrowserTab]
-    state_changes: list[BrowserChange] | None = None
+    tabs: Items[BrowserTab]
+    state_changes: Items[BrowserChange] | None = None
 
 
 ToolResultPart = Annotated[
     DocumentBlock | ImageBlock | SearchResultBlock | TextBlock | ToolReferenceBlock | BrowserStateBlock,
     Field(discriminator="type"),
 ]
-ToolResultParts = Annotated[list[ToolResultPart], Field(fail_fast=True), Tag(COMPOUND)]
+ToolResultParts = Annotated[Items[ToolResultPart], Tag(COMPOUND)]
 
 
 class ToolResultBlock(Cacheable):

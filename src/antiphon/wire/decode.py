@@ -14,9 +14,11 @@ _REASONS = (
     ("EOF while parsing", "unexpected end of data"),
     ("trailing characters", "unexpected content after document"),
     ("invalid unicode code point", "str is not valid UTF-8"),
-    ("Detected duplicate key", "duplicate key"),
+    ("expected ", "unexpected character"),
 )
 """The parser's reasons in the words that the real API's parser uses; others pass as they are."""
+
+_DUPLICATE = "Detected duplicate key"
 
 _CHARSETS = {
     "utf-8": "utf-8",
@@ -63,15 +65,15 @@ def _worded(failure: str, body: bytes) -> ApiError:
     found = _POSITION.fullmatch(failure)
     if found is None:
         return invalid(f"The request body is not valid JSON: {failure[:200]}")
-    line, column = int(found[2]), int(found[3])
+    # The parser names the last byte that there was; what is missing comes behind it.
+    line, column = int(found[2]), int(found[3]) + found[1].startswith("EOF")
     return _not_json(_reason(found[1]), line, column, _offset(body, line, column))
 
 
 def _reason(failure: str) -> str:
-    for start, words in _REASONS:
-        if failure.startswith(start):
-            return words + failure.removeprefix(start)[:200] if words == "duplicate key" else words
-    return failure[:200]
+    if failure.startswith(_DUPLICATE):
+        return "duplicate key" + failure.removeprefix(_DUPLICATE)[:200]
+    return next((words for start, words in _REASONS if failure.startswith(start)), failure[:200])
 
 
 def _offset(body: bytes, line: int, column: int) -> int:

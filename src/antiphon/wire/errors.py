@@ -41,16 +41,24 @@ def from_validation(error: ValidationError) -> ApiError:
 
 
 def _is_of_scalar_branch(error: ErrorDetails) -> bool:
-    return SCALAR in error["loc"]
+    return SCALAR in error["loc"] and error["type"] != "extra_forbidden"
 
 
 def _sentence(error: ErrorDetails) -> str:
-    path = [_clip(str(part)) for part in error["loc"] if not _is_label(part)]
+    path = _path(error)
     if special := _SPECIAL.get(error["type"]):
         path, words = special(path, error)
     else:
         words = _BY_FIELD.get((".".join(path), error["type"])) or _BY_TYPE.get(error["type"]) or error["msg"]
     return f"{'.'.join(path)}: {words}" if path else words
+
+
+def _path(error: ErrorDetails) -> list[str]:
+    *parents, last = error["loc"] or ("",)
+    # An unknown key is the client's own word, even when it looks like one of ours.
+    shown = [part for part in parents if not _is_label(part)]
+    shown += [last] if error["type"] == "extra_forbidden" or not _is_label(last) else []
+    return [_clip(str(part)) for part in shown if part != ""]
 
 
 def _is_label(part: object) -> bool:

@@ -5,7 +5,7 @@ is an `ApiError` that leaves the iterator, and each encoder knows how to write i
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 StopReason = Literal[
     "end_turn",
@@ -51,19 +51,22 @@ class MessageStart:
     usage: Usage
 
 
-class BlockStart(NamedTuple):
+@dataclass(slots=True)
+class BlockStart:
     """`block` is the content block as it is before its first delta."""
 
     index: int
     block: dict[str, Any]
 
 
-class TextDelta(NamedTuple):
+@dataclass(slots=True)
+class TextDelta:
     index: int
     text: str
 
 
-class BlockStop(NamedTuple):
+@dataclass(slots=True)
+class BlockStop:
     index: int
 
 

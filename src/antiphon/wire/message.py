@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from antiphon.wire.blocks import Block, Content
-from antiphon.wire.fields import WireModel, problem
+from antiphon.wire.fields import Items, WireModel, problem
 from antiphon.wire.options import MessageOutputConfig
 
 MAX_MESSAGES = 100_000
@@ -39,7 +39,7 @@ def _check_item(index: int, message: InputMessage) -> None:
 
 
 Messages = Annotated[
-    list[InputMessage],
-    Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True),
+    Items[InputMessage],
+    Field(min_length=1, max_length=MAX_MESSAGES),
     AfterValidator(_check_items),
 ]

@@ -9,6 +9,7 @@ from antiphon.wire.fields import (
     SCALAR,
     Bool,
     Int,
+    Items,
     JsonObject,
     NonEmpty,
     Omittable,
@@ -93,7 +94,7 @@ class Skill(WireModel):
 
 class ContainerSpec(WireModel):
     id: str | None = None
-    skills: Annotated[list[Skill], Field(max_length=20)] | None = None
+    skills: Annotated[Items[Skill], Field(max_length=20)] | None = None
 
 
 Container = Annotated[
@@ -126,9 +127,9 @@ class ClearToolUses(WireModel):
     trigger: Omittable[Annotated[InputTokensTrigger | ToolUsesTrigger, Field(discriminator="type")]] = None
     keep: Omittable[ToolUsesKeep] = None
     clear_at_least: InputTokensTrigger | None = None
-    exclude_tools: list[str] | None = None
+    exclude_tools: Items[str] | None = None
     clear_tool_inputs: Annotated[
-        Annotated[Bool, Tag(SCALAR)] | Annotated[list[str], Tag(COMPOUND)] | None,
+        Annotated[Bool, Tag(SCALAR)] | Annotated[Items[str], Tag(COMPOUND)] | None,
         Field(union_mode="left_to_right"),
     ] = None
 
@@ -171,13 +172,13 @@ Edit = Annotated[ClearToolUses | ClearThinking | Compact, Field(discriminator="t
 
 
 class ContextManagement(WireModel):
-    edits: Omittable[list[Edit]] = None
+    edits: Omittable[Items[Edit]] = None
 
 
 class McpServerTools(WireModel):
     """The older connector's way to choose a server's tools."""
 
-    allowed_tools: list[str] | None = None
+    allowed_tools: Items[str] | None = None
     enabled: Bool | None = None
 
 
@@ -203,7 +204,7 @@ class Fallback(WireModel):
 
 
 Fallbacks = Annotated[
-    Annotated[Literal["default"], Tag(SCALAR)] | Annotated[list[Fallback], Tag(COMPOUND)],
+    Annotated[Literal["default"], Tag(SCALAR)] | Annotated[Items[Fallback], Tag(COMPOUND)],
     Field(union_mode="left_to_right"),
 ]
 

@@ -33,7 +33,7 @@ def check_pairs(turns: Sequence[Turn]) -> None:
         else:
             caller, calls = turn, seen.calls_of(turn, is_last=position == len(spoken) - 1)
     if spoken and spoken[-1].role == "assistant" and caller is not None:
-        _refuse_unanswered(caller, calls, frozenset())
+        _refuse_unanswered(caller, calls, ())
 
 
 def _check_results(turn: Turn, caller: Turn | None, calls: dict[str, int]) -> None:
@@ -63,8 +63,8 @@ def _check_result(turn: Turn, index: int, block: ToolResultBlock, calls: dict[st
         )
 
 
-def _refuse_unanswered(caller: Turn, calls: dict[str, int], answered: Iterable[str]) -> None:
-    missing = [call for call in calls if call not in set(answered)]
+def _refuse_unanswered(caller: Turn, calls: dict[str, int], answered: Container[str]) -> None:
+    missing = [call for call in calls if call not in answered]
     if missing:
         message, _ = caller.origin(calls[missing[0]])
         raise invalid(

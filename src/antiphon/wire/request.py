@@ -13,6 +13,7 @@ from antiphon.wire.fields import (
     COMPOUND,
     Bool,
     Int,
+    Items,
     NonEmpty,
     Number,
     Omittable,
@@ -40,7 +41,7 @@ from antiphon.wire.options import (
 )
 from antiphon.wire.tools import ToolChoice, Tools
 
-SystemBlocks = Annotated[list[Annotated[TextBlock, Shaped()]], Field(fail_fast=True), Tag(COMPOUND)]
+SystemBlocks = Annotated[Items[Annotated[TextBlock, Shaped()]], Tag(COMPOUND)]
 System = Annotated[ScalarText | SystemBlocks, Field(union_mode="left_to_right")]
 Model = Annotated[str, Field(min_length=1)]
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -52,7 +53,7 @@ def _check_stop_sequences(sequences: list[str]) -> list[str]:
     return sequences
 
 
-StopSequences = Annotated[list[str], AfterValidator(_check_stop_sequences)]
+StopSequences = Annotated[Items[str], AfterValidator(_check_stop_sequences)]
 
 
 class PromptRequest(WireModel):
@@ -69,7 +70,7 @@ class PromptRequest(WireModel):
     speed: Speed | None = None
     output_format: JsonSchemaFormat | None = None
     context_management: ContextManagement | None = None
-    mcp_servers: Omittable[list[McpServer]] = None
+    mcp_servers: Omittable[Items[McpServer]] = None
     compaction: Compaction | None = None
     billing_policy: BillingPolicy | None = None
 

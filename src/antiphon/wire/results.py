@@ -18,7 +18,7 @@ from antiphon.wire.content import (
     ToolUseName,
     Uncacheable,
 )
-from antiphon.wire.fields import COMPOUND, SCALAR, Bool, Int, JsonObject, Omittable, ScalarText, WireModel
+from antiphon.wire.fields import COMPOUND, SCALAR, Bool, Int, Items, JsonObject, Omittable, ScalarText, WireModel
 
 ServerToolName = Literal[
     "web_search",
@@ -67,7 +67,7 @@ class WebSearchToolResultBlock(Cacheable):
     type: Literal["web_search_tool_result"]
     tool_use_id: ServerId
     content: Annotated[
-        Annotated[list[WebSearchResult], Tag(COMPOUND)] | Annotated[WebSearchError, Tag(SCALAR + "object")],
+        Annotated[Items[WebSearchResult], Tag(COMPOUND)] | Annotated[WebSearchError, Tag(SCALAR + "object")],
         Discriminator(_list_or_object),
     ]
     caller: Omittable[Caller] = None
@@ -105,7 +105,7 @@ class CodeExecutionResult(WireModel):
     stdout: str
     stderr: str
     return_code: Int
-    content: list[CodeExecutionOutput]
+    content: Items[CodeExecutionOutput]
 
 
 class EncryptedCodeExecutionResult(WireModel):
@@ -113,7 +113,7 @@ class EncryptedCodeExecutionResult(WireModel):
     encrypted_stdout: str
     stderr: str
     return_code: Int
-    content: list[CodeExecutionOutput]
+    content: Items[CodeExecutionOutput]
 
 
 class CodeExecutionToolResultBlock(Cacheable):
@@ -139,7 +139,7 @@ class BashCodeExecutionResult(WireModel):
     stdout: str
     stderr: str
     return_code: Int
-    content: list[BashCodeExecutionOutput]
+    content: Items[BashCodeExecutionOutput]
 
 
 class BashCodeExecutionToolResultBlock(Cacheable):
@@ -172,7 +172,7 @@ class TextEditorReplace(WireModel):
     old_lines: Int | None = None
     new_start: Int | None = None
     new_lines: Int | None = None
-    lines: list[str] | None = None
+    lines: Items[str] | None = None
 
 
 class TextEditorCodeExecutionToolResultBlock(Cacheable):
@@ -190,7 +190,7 @@ class ToolSearchError(ToolError):
 
 class ToolSearchResult(WireModel):
     type: Literal["tool_search_tool_search_result"]
-    tool_references: list[ToolReferenceBlock]
+    tool_references: Items[ToolReferenceBlock]
 
 
 class ToolSearchToolResultBlock(Cacheable):
@@ -233,7 +233,7 @@ class McpToolResultBlock(Cacheable):
     type: Literal["mcp_tool_result"]
     tool_use_id: Id
     content: Annotated[
-        ScalarText | Annotated[list[TextBlock], Tag(COMPOUND)],
+        ScalarText | Annotated[Items[TextBlock], Tag(COMPOUND)],
         Field(union_mode="left_to_right"),
     ] = ""
     is_error: Omittable[Bool] = None
@@ -248,4 +248,4 @@ class McpTool(WireModel):
 class McpToolListingBlock(Uncacheable):
     type: Literal["mcp_tool_listing"]
     mcp_server_name: str
-    tools: list[McpTool]
+    tools: Items[McpTool]

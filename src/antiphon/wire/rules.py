@@ -142,12 +142,12 @@ def check_thinking_replay(request: PromptRequest, turns: Sequence[Turn]) -> None
     """With manual thinking, a prefill or the tool loop in progress starts with a thinking block."""
     loop = _open_loop(turns) if isinstance(request.thinking, ThinkingEnabled) else []
     if not loop or any(turn.blocks[0].type in ("thinking", "redacted_thinking") for turn in loop):
-        if loop and loop[-1] is turns[-1] and not is_paused(loop[-1]):
+        if loop and loop[0] is turns[-1] and not is_paused(loop[0]):
             raise invalid(
                 "This model does not support assistant message prefill. The conversation must end with a user message."
             )
         return
-    raise _expected_thinking(loop[-1])
+    raise _expected_thinking(loop[0])
 
 
 def _expected_thinking(turn: Turn) -> ApiError:
@@ -160,12 +160,12 @@ def _expected_thinking(turn: Turn) -> ApiError:
 
 
 def _open_loop(turns: Sequence[Turn]) -> list[Turn]:
-    """The assistant turns of the tool loop, or the prefill, that the reply will continue; the last one last."""
+    """The assistant turns of the tool loop, or the prefill, that the reply will continue; the last one first."""
     loop: list[Turn] = []
     for turn in reversed(turns):
         if turn.role == "assistant":
             if turn.blocks:
-                loop.insert(0, turn)
+                loop.append(turn)
         elif turn.role == "user" and not any(block.type == "tool_result" for block in turn.blocks):
             break
     return loop
@@ -197,9 +197,9 @@ def check_container(request: MessageRequest) -> None:
 
 def check_uploads(request: PromptRequest, found: Survey) -> None:
     """Files go into a container only where code runs."""
-    if found.uploads and not runs_code(request):
+    if found.upload and not runs_code(request):
         raise invalid(
-            f"{found.uploads[0]}: `container_upload` blocks can only be provided when using the code execution tool"
+            f"{found.upload}: `container_upload` blocks can only be provided when using the code execution tool"
         )
 
 

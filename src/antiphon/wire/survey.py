@@ -4,7 +4,7 @@ The walk is on the path of every request, so it compares `type`s: `isinstance` c
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from antiphon.core.errors import ApiError, invalid
 from antiphon.wire.blocks import Block
@@ -36,18 +36,30 @@ _OTHERS = frozenset(("document", "search_result", "container_upload", "tool_sear
 _NEWER_ROLES = {**_ROLES, "document": _USER}
 
 
+class Breakpoint(NamedTuple):
+    """A cache breakpoint in a message. Its path is made on demand: that costs time in a long run of items."""
+
+    control: Ephemeral
+    turn: Turn
+    block: int
+    below: str = ""
+
+    @property
+    def path(self) -> str:
+        return self.turn.path(self.block) + self.below
+
+
 class Survey:
     """What the blocks of a conversation hold. Paths are in the API's notation."""
 
     def __init__(self, version: Version) -> None:
-        self.breakpoints: list[tuple[str, Ephemeral]] = []
-        """(path of the block, breakpoint), in order."""
+        self.breakpoints: list[Breakpoint] = []
         self.citing: dict[str, set[bool]] = {"document": set(), "search_result": set()}
         """Whether citations are on, over all blocks of the type."""
         self.references: list[str] = []
         """Names of tools that results refer to."""
-        self.uploads: list[str] = []
-        """Paths of the user's container uploads."""
+        self.upload: str = ""
+        """Path of the user's first container upload."""
         self._is_newer = version is Version.V2026_10_21
         self._roles = _NEWER_ROLES if self._is_newer else _ROLES
 
@@ -63,7 +75,7 @@ class Survey:
             elif block.type in _OTHERS:
                 self._other(turn, index, block)
             if block.cache_control is not None:
-                self.breakpoints.append((turn.path(index), block.cache_control))
+                self.breakpoints.append(Breakpoint(block.cache_control, turn, index))
 
     def _misplaced(self, turn: Turn, index: int, kind: str) -> ApiError:
         names = " or ".join(f"`{role}`" for role in sorted(self._roles.get(kind, _ASSISTANT)))
@@ -83,7 +95,7 @@ class Survey:
         for number, part in enumerate(block.content):
             self._part(turn, index, number, part)
             if part.cache_control is not None:
-                self.breakpoints.append((f"{turn.path(index)}.tool_result.content.{number}", part.cache_control))
+                self.breakpoints.append(Breakpoint(part.cache_control, turn, index, f".tool_result.content.{number}"))
 
     def _part(self, turn: Turn, index: int, number: int, part: ToolResultPart) -> None:
         # A tool may print nothing but a newline, so only the empty text is refused here.
@@ -110,7 +122,7 @@ class Survey:
         elif block.type == "search_result":
             self._search_result(block, turn.path(index))
         elif block.type == "container_upload" and turn.role == "user":
-            self.uploads.append(turn.path(index))
+            self.upload = self.upload or turn.path(index)
         elif block.type == "tool_search_tool_result" and block.content.type == "tool_search_tool_search_result":
             self.references.extend(reference.tool_name for reference in block.content.tool_references)
 

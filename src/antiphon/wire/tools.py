@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from antiphon.wire.content import Cacheable, CacheControl, CitationsConfig
-from antiphon.wire.fields import Bool, Int, JsonObject, Omittable, WireModel, problem
+from antiphon.wire.fields import Bool, Int, Items, JsonObject, Omittable, WireModel, problem
 from antiphon.wire.results import McpTool
 
 AllowedCaller = Literal["direct", "code_execution_20250825", "code_execution_20260120", "code_execution_20260521"]
@@ -49,7 +49,7 @@ class ToolOptions(Cacheable):
 
     strict: Omittable[Bool] = None
     defer_loading: Omittable[Bool] = None
-    allowed_callers: Omittable[list[AllowedCaller]] = None
+    allowed_callers: Omittable[Items[AllowedCaller]] = None
 
 
 class CustomTool(ToolOptions):
@@ -57,14 +57,14 @@ class CustomTool(ToolOptions):
     name: Annotated[str, Field(min_length=1, pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     description: Omittable[str] = None
     input_schema: InputSchema
-    input_examples: Omittable[list[JsonObject]] = None
+    input_examples: Omittable[Items[JsonObject]] = None
     eager_input_streaming: Bool | None = None
 
 
 class ClientTool(ToolOptions):
     """A tool whose schema the model knows, run by the client."""
 
-    input_examples: Omittable[list[JsonObject]] = None
+    input_examples: Omittable[Items[JsonObject]] = None
 
 
 class BashTool(ClientTool):
@@ -165,8 +165,8 @@ class WebTool(ToolOptions):
     """What web search and web fetch have in common."""
 
     max_uses: Annotated[Int, Field(gt=0)] | None = None
-    allowed_domains: list[str] | None = None
-    blocked_domains: list[str] | None = None
+    allowed_domains: Items[str] | None = None
+    blocked_domains: Items[str] | None = None
 
 
 class WebSearchTool(WebTool):
@@ -193,7 +193,7 @@ class UrlsOfAllOrNone(WireModel):
 
 class UrlsOfSome(WireModel):
     type: Literal["only", "except"]
-    tools: list[NamedTool]
+    tools: Items[NamedTool]
 
 
 UrlsOf = Annotated[UrlsOfAllOrNone | UrlsOfSome, Field(discriminator="type")]
@@ -268,7 +268,7 @@ class McpToolset(Cacheable):
     mcp_server_name: str
     default_config: Omittable[McpToolConfig] = None
     configs: dict[str, McpToolConfig] | None = None
-    tools: list[McpTool] | None = None
+    tools: Items[McpTool] | None = None
 
 
 def _with_type(tool: Any) -> Any:
@@ -342,4 +342,4 @@ def _check_tools(tools: list[Tool]) -> list[Tool]:
     return tools
 
 
-Tools = Annotated[list[Tool], Field(fail_fast=True), AfterValidator(_check_tools)]
+Tools = Annotated[Items[Tool], AfterValidator(_check_tools)]

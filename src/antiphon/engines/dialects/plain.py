@@ -29,7 +29,8 @@ class Plain:
         return tuple(self._model(row) for row in listing["data"])
 
     def _model(self, row: dict[str, Any]) -> EngineModel:
-        window = int(row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx") or _DEFAULT_WINDOW)
+        meta: dict[str, Any] = row.get("meta") or {}
+        window = int(row.get("max_model_len") or meta.get("n_ctx") or _DEFAULT_WINDOW)
         created_at = float(row.get("created") or 0)
         return EngineModel(row["id"], window, counts_exactly=False, num_slots=self._num_slots, created_at=created_at)
 
@@ -93,7 +94,8 @@ class _Reader:
     def _read_choice(self, choice: dict[str, Any]) -> str:
         if reason := choice.get("finish_reason"):
             self._stop = _CAUSES.get(reason, Stop("end"))
-        text = (choice.get("delta") or {}).get("content") or ""
+        delta: dict[str, Any] = choice.get("delta") or {}
+        text: str = delta.get("content") or ""
         self._num_output += bool(text)
         return text
 

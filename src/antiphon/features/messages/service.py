@@ -59,7 +59,7 @@ class Messages:
 
     @asynccontextmanager
     async def call(self, principal: Principal, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
-        """Hold a slot of `model` for the block. Every 4xx and 529 is raised before the block begins; leaving it drops the work."""
+        """Hold a slot for the block. Every 4xx and 529 is raised before it begins; leaving it drops the work."""
         _check_output(model, order)
         prompt = await model.engine.prepare(model.id, order.chat)
         plan = _plan(model, prompt, order)

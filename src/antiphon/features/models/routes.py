@@ -10,7 +10,6 @@ from antiphon.web.pages import page_of, parse_page
 from antiphon.web.routing import route
 
 
-
 def routes(catalog: Catalog) -> list[Route]:
     async def list_page(call: Call) -> None:
         query = call.query()

@@ -1,0 +1,249 @@
+"""llama.cpp as a supervised child process: started and stopped with the server, restarted when it dies or hangs.
+
+A native crash costs the calls that run at that moment one clean error each, never the server.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from antiphon.core.clock import Clock, sleep
+from antiphon.core.errors import ApiError, OperatorError, overloaded
+from antiphon.core.tasks import TaskGroup
+from antiphon.engines import gguf
+from antiphon.engines.dialects.llamacpp import LlamaCpp
+from antiphon.engines.gguf import Plan
+from antiphon.engines.http import Upstream
+from antiphon.engines.protocol import EngineModel
+from antiphon.engines.runner import Config
+from antiphon.turn.chat import Chat
+from antiphon.turn.pieces import Piece, Prompt, Sampling
+
+log = logging.getLogger("antiphon.engines")
+
+_FIRST_DELAY_S, _LAST_DELAY_S = 0.5, 30.0
+_HEALTHY_S = 60.0  # a child that lived this long was well: the back-off starts anew
+_POLL_S = 0.1
+_CHECK_S = 2.0
+_HANG_S = 15.0  # without a sign of life, until a child counts as hung
+_STOP_S = 5.0
+_NUM_LOGS = 3
+
+
+class ChildEngine:
+    """The engine of one model file. `start` before use; `aclose` ends the child."""
+
+    def __init__(
+        self,
+        model_path: Path,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        name: str,
+        plan: Plan | None = None,
+        binary: Path | None = None,
+    ) -> None:
+        self._model_path = model_path
+        self._log_path = data_dir / "logs" / "engine.log"
+        self._clock = clock
+        self._name = name
+        self._plan = plan
+        self._binary = binary
+        self._tasks = TaskGroup()
+        self._child: _Child | None = None
+        self._retry_s = _FIRST_DELAY_S
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is none."""
+        return self._child.pid if self._child else None
+
+    async def start(self) -> None:
+        """Return when the model can answer. Raises OperatorError, in one sentence, if it cannot be loaded."""
+        plan = self._plan or gguf.plan(self._model_path, gguf.available_bytes(), gguf.num_cores())
+        self._plan = plan
+        log.info("loading %s: %d slots of %d tokens each", self._name, plan.num_slots, plan.window)
+        self._child = await self._launch(plan)
+        self._tasks.spawn(self._supervise(plan, self._child), "engine supervisor")
+
+    async def aclose(self) -> None:
+        """End the child within 5 s, by force if need be."""
+        await self._tasks.aclose()
+        child, self._child = self._child, None
+        if child:
+            await child.stop()
+
+    async def models(self) -> tuple[EngineModel, ...]:
+        return await self._engine().models()
+
+    async def prepare(self, model: str, chat: Chat) -> Prompt:
+        return await self._engine().prepare(model, chat)
+
+    async def generate(
+        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
+    ) -> AsyncGenerator[list[Piece], None]:
+        async with aclosing(self._engine().generate(model, prompt, sampling, max_tokens)) as bursts:
+            async for pieces in bursts:
+                yield pieces
+
+    def _engine(self) -> LlamaCpp:
+        if self._child is None:
+            raise overloaded(max(1, round(self._retry_s)))
+        return self._child.engine
+
+    async def _supervise(self, plan: Plan, child: "_Child") -> None:
+        delay_s = _FIRST_DELAY_S
+        while True:
+            born_at = self._clock.monotonic()
+            reason = await child.wait_for_end(self._clock)
+            self._child = None
+            await child.stop()
+            if self._clock.monotonic() - born_at >= _HEALTHY_S:
+                delay_s = _FIRST_DELAY_S
+            log.error("the engine %s (see %s); starting it again", reason, self._log_path)
+            child, delay_s = await self._relaunch(plan, delay_s)
+            self._child = child
+
+    async def _relaunch(self, plan: Plan, delay_s: float) -> tuple["_Child", float]:
+        """A new child, and how long to wait before the one after it."""
+        while True:
+            self._retry_s = delay_s
+            await sleep(self._clock, delay_s)
+            delay_s = min(_LAST_DELAY_S, delay_s * 2)
+            try:
+                child = await self._launch(plan)
+            except OperatorError as error:
+                log.error("%s", error)  # noqa: TRY400
+            else:
+                log.info("the engine is back")
+                return child, delay_s
+
+    async def _launch(self, plan: Plan) -> "_Child":
+        rotate(self._log_path)
+        child = await _Child.spawn(self._log_path, self._name, self._config(plan))
+        try:
+            await child.wait_until_ready(self._clock)
+        except BaseException:
+            await child.stop()
+            raise
+        return child
+
+    def _config(self, plan: Plan) -> Config:
+        return {
+            "model": str(self._model_path),
+            "window": plan.window,
+            "num_slots": plan.num_slots,
+            "num_batch": plan.num_batch,
+            "num_threads": plan.num_threads,
+            "num_checkpoints": plan.num_checkpoints,
+            "cache_mib": plan.cache_mib,
+            "key": secrets.token_urlsafe(32),
+            "parent": os.getpid(),
+            "binary": str(self._binary) if self._binary else None,
+        }
+
+
+class _Child:
+    """One life of the child process, and the connection to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_path: Path, name: str, key: str) -> None:
+        self._process = process
+        self._log_path = log_path
+        self._name = name
+        self._key = key
+        self._upstream: Upstream | None = None
+        self.engine: LlamaCpp
+
+    @classmethod
+    async def spawn(cls, log_path: Path, name: str, config: Config) -> "_Child":
+        with log_path.open("ab") as log_file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "antiphon.engines.runner",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+                start_new_session=True,
+            )
+        assert process.stdin
+        process.stdin.write(json.dumps(config).encode() + b"\n")
+        return cls(process, log_path, name, config["key"])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def wait_until_ready(self, clock: Clock) -> None:
+        """Raises OperatorError if the process ends before it can answer. Loading takes as long as it takes."""
+        assert self._process.stdout
+        line = await self._process.stdout.readline()
+        if line:
+            self._upstream = Upstream(json.loads(line)["url"], self._key)
+            self.engine = LlamaCpp(self._upstream, name=self._name)
+        while line and self._process.returncode is None:
+            if await self._is_healthy():
+                await self.engine.models()
+                return
+            await sleep(clock, _POLL_S)
+        raise OperatorError(f"The engine cannot load {self._name}: {last_words(self._log_path)} (see {self._log_path}).")
+
+    async def wait_for_end(self, clock: Clock) -> str:
+        """How the process ended, in a word or two; one that hangs counts as ended."""
+        seen_at = clock.monotonic()
+        while self._process.returncode is None:
+            await sleep(clock, _CHECK_S)
+            if await self._is_healthy():
+                seen_at = clock.monotonic()
+            elif clock.monotonic() - seen_at >= _HANG_S:
+                return "does not answer any more"
+        return f"ended with code {self._process.returncode}"
+
+    async def _is_healthy(self) -> bool:
+        assert self._upstream
+        with suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(_CHECK_S):
+                return await self._upstream.has("/health")
+        return False
+
+    async def stop(self) -> None:
+        if self._upstream:
+            await self._upstream.aclose()
+        self._kill(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._kill(signal.SIGKILL)
+            await self._process.wait()
+
+    def _kill(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def rotate(path: Path) -> None:
+    """Make room for a new log at `path`, and keep the last few: `engine.log.1` is the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(_NUM_LOGS - 1, -1, -1):
+        older = path.with_name(f"{path.name}.{number}") if number else path
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+
+
+_LOG_LINE = re.compile(r"\S+ E .*?:\s+(.*)")
+
+
+def last_words(path: Path) -> str:
+    """What the log of an engine that did not start says of the reason: its first error, or its last line."""
+    lines = path.read_text(errors="replace").splitlines()[-200:]
+    errors = [match[1] for line in lines if (match := _LOG_LINE.match(line))]
+    return (errors or lines[-1:] or ["it ended without a word"])[0].strip().rstrip(".")

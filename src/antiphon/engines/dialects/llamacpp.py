@@ -1,0 +1,239 @@
+"""The llama.cpp dialect: its raw routes. Token ids go in, text comes out; template and tokenizer are the engine's own."""
+
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from antiphon.core.errors import ApiError, Kind, internal, invalid
+from antiphon.engines.http import Upstream
+from antiphon.engines.protocol import EngineModel
+from antiphon.turn.chat import Chat, ChatTurn
+from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
+
+SystemTurns = Literal["anywhere", "first", "nowhere"]
+"""Where a template keeps the text of a system turn."""
+
+# Every default of the server that would change the model's own distribution, switched off. The order of the samplers
+# is that of the other engines: temperature, then the cuts.
+_NEUTRAL: dict[str, Any] = {
+    "samplers": ["temperature", "top_k", "top_p"],
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "top_n_sigma": -1.0,
+    "xtc_probability": 0.0,
+    "dynatemp_range": 0.0,
+    "repeat_penalty": 1.0,
+    "repeat_last_n": 0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "dry_multiplier": 0.0,
+    "mirostat": 0,
+    "adaptive_target": -1.0,
+    "ignore_eos": False,
+    "n_probs": 0,
+    "stop": [],
+    "seed": -1,
+}
+_STREAM: dict[str, Any] = {
+    "stream": True,
+    "return_progress": True,
+    "cache_prompt": True,
+    "timings_per_token": False,
+    "response_fields": ["stop", "content", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Habits:
+    """What has to be known of a model before its first prompt; it never changes while the server runs."""
+
+    bos: str
+    system_turns: SystemTurns
+    controls: re.Pattern[str] | None
+
+
+class LlamaCpp:
+    """llama.cpp's server at `upstream`, with one model: `name`, or what the server calls it."""
+
+    def __init__(self, upstream: Upstream, *, name: str | None = None) -> None:
+        self._upstream = upstream
+        self._name = name
+        self._habits: _Habits | None = None
+        self._cut = secrets.token_hex(16)  # marks places in a text; must be one that no text contains
+
+    async def models(self) -> tuple[EngineModel, ...]:
+        props = await self._upstream.get_json("/props")
+        row = (await self._upstream.get_json("/v1/models"))["data"][0]
+        await self._learn()
+        window = int(props["default_generation_settings"]["n_ctx"])
+        name, created_at = self._name or _short(row["id"]), float(row.get("created") or 0)
+        return (EngineModel(name, window, True, int(props["total_slots"]), created_at),)
+
+    async def prepare(self, model: str, chat: Chat) -> Prompt:
+        habits = await self._learn()
+        turns = [ChatTurn(turn.role, self._guard(habits, turn.text)) for turn in fold(chat.turns, habits.system_turns)]
+        text = await self._render(turns) + self._guard(habits, chat.prefill)
+        ids = await self._tokenize(text.split(self._cut), add_special=not (habits.bos and text.startswith(habits.bos)))
+        return Prompt(ids, len(ids), is_exact=True)
+
+    async def generate(
+        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
+    ) -> AsyncGenerator[list[Piece], None]:
+        body = completion(prompt.payload, sampling, max_tokens)
+        read = _read if max_tokens else _read_silently
+        async with self._upstream.stream("/completion", body) as events:
+            while lines := await events.read():
+                pieces = [read(line) for line in lines]
+                yield pieces
+                if pieces[-1].stop:
+                    return
+        raise internal()
+
+    async def aclose(self) -> None:
+        await self._upstream.aclose()
+
+    async def _render(self, turns: Iterable[ChatTurn]) -> str:
+        """The template's text. Raises 400 if the template refuses the turns."""
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        try:
+            reply = await self._upstream.post_json(
+                "/apply-template", {"messages": messages, "add_generation_prompt": True}
+            )
+        except ApiError as error:
+            if error.kind is not Kind.INTERNAL:
+                raise
+            raise invalid("messages: the model's chat template refuses this conversation") from error
+        return reply["prompt"]
+
+    async def _tokenize(
+        self, parts: Sequence[str | int], *, add_special: bool = False, parse_special: bool = True
+    ) -> list[int]:
+        body = {"content": parts, "add_special": add_special, "parse_special": parse_special}
+        return (await self._upstream.post_json("/tokenize", body))["tokens"]
+
+    def _guard(self, habits: _Habits, text: str) -> str:
+        """`text` with every control token's name cut in two, so that it stays text: nobody can close their own turn."""
+        if habits.controls is None or not habits.controls.search(text):
+            return text
+        starts, end = [0], 0
+        while match := habits.controls.search(text, end):
+            end = match.start() + 1
+            starts.append(end)
+        return self._cut.join(text[i:j] for i, j in zip(starts, [*starts[1:], None], strict=True))
+
+    async def _learn(self) -> _Habits:
+        if self._habits is None:
+            props = await self._upstream.get_json("/props")
+            controls = control_pattern(await self._control_tokens())
+            self._habits = _Habits(props.get("bos_token") or "", await self._probe_system_turns(), controls)
+        return self._habits
+
+    async def _control_tokens(self) -> set[str]:
+        """The names of all tokens that a text is read as control tokens by."""
+        row = (await self._upstream.get_json("/v1/models"))["data"][0]
+        listing = {"content": list(range(row["meta"]["n_vocab"])), "with_pieces": True}
+        pieces = {
+            token["id"]: token["piece"]
+            for token in (await self._upstream.post_json("/tokenize", listing))["tokens"]
+            if isinstance(token["piece"], str) and _LOOKS_LIKE_CONTROL.search(token["piece"])
+        }
+        names = list(pieces.values())
+        as_tokens = await self._tokenize(names)
+        as_text = await self._tokenize(names, parse_special=False)
+        return {pieces[id] for id in set(as_tokens) - set(as_text) if id in pieces}
+
+    async def _probe_system_turns(self) -> SystemTurns:
+        if await self._keeps("system", "user", "system", "assistant", "system", "user"):
+            return "anywhere"
+        return "first" if await self._keeps("system", "user", "assistant", "user") else "nowhere"
+
+    async def _keeps(self, *roles: Literal["system", "user", "assistant"]) -> bool:
+        """Whether the template renders turns of these roles, each with its text, in their order."""
+        turns = [ChatTurn(role, f"{self._cut}{number}") for number, role in enumerate(roles)]
+        try:
+            text = await self._render(turns)
+        except ApiError as error:
+            if error.kind is not Kind.INVALID_REQUEST:
+                raise
+            return False
+        places = [text.find(turn.text) for turn in turns]
+        return -1 not in places and places == sorted(places)
+
+
+def fold(turns: Sequence[ChatTurn], system_turns: SystemTurns) -> Sequence[ChatTurn]:
+    """System turns that the template would drop become part of the user turn beside them."""
+    if system_turns == "anywhere":
+        return turns
+    folded: list[ChatTurn] = []
+    is_start = system_turns == "first"
+    for role, text in turns:
+        is_start = is_start and role == "system"
+        role = "user" if role == "system" and not is_start else role
+        if folded and folded[-1].role == role:
+            folded[-1] = ChatTurn(role, f"{folded[-1].text}\n\n{text}")
+        else:
+            folded.append(ChatTurn(role, text))
+    return folded
+
+
+_LOOKS_LIKE_CONTROL = re.compile(r"[^\W_][^\w\s]|\|")
+"""A letter before a sign, or a bar: what the names of control tokens have, and few others in a vocabulary."""
+
+
+def control_pattern(names: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches any of `names`; those that start alike are tried together, for there can be a thousand of them."""
+    tails: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        if len(name) > 1:
+            tails[name[:2]].append(re.escape(name[2:]))
+    return re.compile("|".join(f"{re.escape(head)}(?:{'|'.join(tails[head])})" for head in tails)) if tails else None
+
+
+def completion(ids: list[int], sampling: Sampling, max_tokens: int) -> dict[str, Any]:
+    """The body of a `/completion` request."""
+    return {
+        **_NEUTRAL,
+        **_STREAM,
+        "prompt": ids,
+        "n_predict": max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
+        "top_k": sampling.top_k or 0,
+    }
+
+
+def _read(line: bytes) -> Piece:
+    try:
+        chunk = orjson.loads(line)
+        if chunk["stop"]:
+            return Piece(chunk["content"], chunk["tokens_predicted"], None, _stop(chunk))
+        progress = chunk.get("prompt_progress")
+        return Piece(chunk["content"], chunk["tokens_predicted"], progress and _progress(progress))
+    except (ValueError, KeyError, TypeError) as error:  # an `error` object, or no JSON
+        raise internal() from error
+
+
+def _read_silently(line: bytes) -> Piece:
+    """For a call that may write nothing: the server still makes one token, which is left out."""
+    piece = _read(line)
+    stop = piece.stop and piece.stop._replace(cause="length")
+    return Piece("", 0, piece.progress, stop)
+
+
+def _progress(data: dict[str, int]) -> Progress:
+    return Progress(data["processed"], data["total"], data["cache"])
+
+
+def _stop(chunk: dict[str, Any]) -> Stop:
+    cause = "length" if chunk["stop_type"] == "limit" else "end"
+    return Stop(cause, chunk["tokens_evaluated"], chunk["timings"]["cache_n"])
+
+
+def _short(name: str) -> str:
+    """A server that was not told a name calls its model by the path of the file."""
+    return name.rpartition("/")[2].removesuffix(".gguf").lower() if name.endswith(".gguf") else name

@@ -1,0 +1,46 @@
+"""Run by the environment of the 0.x SDK: every call that it makes, answered; prints one line of JSON."""
+
+import json
+
+import anthropic
+
+client = anthropic.Anthropic(max_retries=0)
+question = [{"role": "user", "content": "one two three"}]
+created = client.messages.create(
+    model="claude-3-5-sonnet-latest", max_tokens=50, temperature=0.5, top_k=5, messages=question
+)
+with client.messages.stream(model="claude-3-5-sonnet-latest", max_tokens=50, messages=question) as stream:
+    streamed = "".join(stream.text_stream)
+counted = client.messages.count_tokens(model="claude-3-5-sonnet-latest", messages=question)
+beta = client.beta.messages.create(model="claude-3-5-sonnet-latest", max_tokens=50, messages=question)
+completed = client.completions.create(
+    model="claude-2", max_tokens_to_sample=50, prompt=f"{anthropic.HUMAN_PROMPT} one two{anthropic.AI_PROMPT}"
+)
+chunks = list(
+    client.completions.create(
+        model="claude-2",
+        max_tokens_to_sample=50,
+        prompt=f"{anthropic.HUMAN_PROMPT} one two{anthropic.AI_PROMPT}",
+        stream=True,
+    )
+)
+try:
+    anthropic.Anthropic(api_key="wrong", max_retries=0).models.list()
+    refused = None
+except anthropic.AuthenticationError as error:
+    refused = error.body["error"]["message"]
+print(
+    json.dumps(
+        {
+            "version": anthropic.__version__,
+            "created": created.content[0].text,
+            "streamed": streamed,
+            "counts": [counted.input_tokens, created.usage.input_tokens],
+            "beta": beta.content[0].text,
+            "completed": [completed.completion, completed.stop_reason],
+            "chunks": ["".join(chunk.completion for chunk in chunks), chunks[-1].stop_reason],
+            "models": [model.id for model in client.models.list()],
+            "refused": refused,
+        }
+    )
+)
