@@ -1,1 +1,1 @@
-"""Measures the gateway beside the plainest gateway that Python allows, and beside its peers: `python -m bench --help`."""
+"""Measures the gateway beside the plainest one that Python allows, and beside its peers: `python -m bench --help`."""

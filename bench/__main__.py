@@ -51,8 +51,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rows", help=f"which of {', '.join(ROWS)}, with commas; all of them otherwise")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured, taking turns")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement lasts")
-    parser.add_argument("--peer", choices=("litellm",), help="measure it too, in an environment of its own (some minutes)")
-    parser.add_argument("--real", action="store_true", help="with a real model too: row `real`, and the second half of 1b")
+    parser.add_argument(
+        "--peer", choices=("litellm",), help="measure it too, in an environment of its own (some minutes)"
+    )
+    parser.add_argument(
+        "--real", action="store_true", help="with a real model too: row `real`, and the second half of 1b"
+    )
     parser.add_argument("--model", type=Path, default=_MODEL, help="the GGUF of --real")
     parser.add_argument("--source", type=Path, default=REPO / "src", help="the tree to measure")
     parser.add_argument("--against", type=Path, help="a second tree to measure beside it, round by round")

@@ -1,7 +1,7 @@
 """The ruler: the plainest Messages gateway that Python allows. `python -m bench.bare PORT ENGINE_URL`
 
-Starlette's router and aiohttp, nothing else: no key, no check of the request, no limits, no metrics, no log, no pings, no watch
-over the client. It does what a gateway cannot leave out: parse, ask, re-frame. What is ready together is one send.
+Starlette's router and aiohttp, nothing else: no key, no check of the request, no limits, no metrics, no log, no pings,
+no watch over the client. It does what a gateway cannot leave out: parse, ask, re-frame. What is ready together is one send.
 """
 
 import sys
@@ -18,12 +18,23 @@ from starlette.types import Receive, Scope, Send
 
 _JSON = {"content-type": "application/json"}
 _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-_START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"mock","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":10,"output_tokens":1}}}\n\n\
-event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
-_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%b}}\n\n'
-_STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n\
-event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},"usage":{"output_tokens":%d}}\n\n\
-event: message_stop\ndata: {"type":"message_stop"}\n\n'
+_START = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant",'
+    b'"model":"mock","content":[],"stop_reason":null,"stop_sequence":null,'
+    b'"usage":{"input_tokens":10,"output_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    b'"content_block":{"type":"text","text":""}}\n\n'
+)
+_DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+_STOP = (
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},'
+    b'"usage":{"output_tokens":%d}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
 
 
 class Bare:
@@ -67,11 +78,25 @@ def _text(line: bytes) -> str | None:
 def _message(content: bytes) -> bytes:
     reply: dict[str, Any] = orjson.loads(content)
     text, usage = reply["choices"][0]["message"]["content"], reply["usage"]
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": reply["model"], "stop_reason": "max_tokens"}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": reply["model"],
+        "stop_reason": "max_tokens",
+    }
     counts = {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
     return orjson.dumps(message | {"content": [{"type": "text", "text": text}], "usage": counts})
 
 
 if __name__ == "__main__":
     app = Starlette(routes=[Route("/v1/messages", endpoint=Bare(sys.argv[2]), methods=["POST"])])
-    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning", lifespan="off")
+    uvicorn.run(
+        app,
+        port=int(sys.argv[1]),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+    )

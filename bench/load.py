@@ -1,4 +1,4 @@
-"""Closed-loop load on one address over raw sockets: each connection sends its next request when its last reply is whole."""
+"""Closed-loop load on one port over raw sockets: each connection sends its next request when its reply is whole."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _GRACE_S = 30.0
 
 @dataclass(slots=True)
 class Load:
-    """What came back. Times in seconds; `first_s` is the time to the first token, `gaps_s` lie between arrivals of tokens."""
+    """What came back. `first_s` are times to the first token; `gaps_s` lie between arrivals of tokens."""
 
     total_s: list[float] = field(default_factory=list)
     first_s: list[float] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Client(asyncio.Protocol):
 
 
 def whole_of(head: bytes) -> Callable[[bytes], bool]:
-    """A function that is fed a reply's data, piece by piece, and is true when it is whole. `head` is the first piece."""
+    """A function that is fed a reply's data by pieces, and is true when it is whole. `head` is the first piece."""
     end = head.find(b"\r\n\r\n") + 4
     if end < 4:
         raise ValueError(f"a reply's head came in pieces: {head!r}")

@@ -193,7 +193,7 @@ class Upstream(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_at(when, then, when)
 
     def _begin(self, when: float) -> None:
-        """The head and the first token leave together; a reply that is not streamed is one part, and is late as a whole."""
+        """The head and the first token leave together; a reply that is not streamed is late as a whole."""
         if len(self._parts) > 1:
             self._transport.write(self._parts.pop() + self._parts.pop())
         if self._state.is_held:
@@ -232,7 +232,9 @@ async def _main() -> None:
     arguments.add_argument("--dialect", choices=("plain", "llamacpp"), default="plain")
     given = arguments.parse_args()
     state = State(given.dialect)
-    server = await asyncio.get_running_loop().create_server(lambda: Upstream(state), "127.0.0.1", given.port, backlog=2048)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Upstream(state), "127.0.0.1", given.port, backlog=2048
+    )
     await server.serve_forever()
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +48,14 @@ class Child:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
+    def talk(self, line: bytes) -> bytes:
+        """Write `line` to its standard input, and read one line of its standard output."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
     def check(self) -> None:
         if (code := self._process.poll()) is not None:
             raise SystemExit(f"bench: {self.name} ended with {code}:\n{self._log.read_text()[-2000:]}")
@@ -57,7 +66,9 @@ class Child:
         while not _is_ok(self.port, request):
             self.check()
             if time.monotonic() > deadline:
-                raise SystemExit(f"bench: {self.name} is not ready after {_DEADLINE_S:.0f} s:\n{self._log.read_text()[-2000:]}")
+                raise SystemExit(
+                    f"bench: {self.name} is not ready after {_DEADLINE_S:.0f} s:\n{self._log.read_text()[-2000:]}"
+                )
             time.sleep(0.002)
 
     def stop(self) -> None:
@@ -86,17 +97,27 @@ class Stage:
     ) -> None:
         self._stack.close()
 
-    def start(self, name: str, arguments: list[str], port: int, *, core: int | None, **env: str) -> Child:
+    def start(
+        self,
+        name: str,
+        arguments: list[str],
+        port: int,
+        *,
+        core: int | None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Child:
         """Run `arguments`. It is not ready yet."""
         log = self.folder / f"{name}-{port}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
                 arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdin=stdin,
+                stdout=stdout or out,
                 stderr=subprocess.STDOUT,
                 cwd=REPO,
-                env={**_clean_environment(), **env},
+                env={**_clean_environment(), **(env or {})},
                 preexec_fn=lambda: _begin(core),
             )
         child = Child(name, process, port, log)
@@ -111,8 +132,8 @@ class Stage:
         port = free_port()
         serve = [sys.executable, "-m", "antiphon", "serve", "--port", str(port)]
         folder = ["--data-dir", str(self.folder / f"data-{name}-{port}")]
-        env = {"ANTIPHON_API_KEY": KEY, "PYTHONPATH": str(source), **env}
-        return self.start(name, [*serve, *folder, *arguments], port, core=core, **env)
+        own = {"ANTIPHON_API_KEY": KEY, "PYTHONPATH": str(source), **env}
+        return self.start(name, [*serve, *folder, *arguments], port, core=core, env=own)
 
 
 def _clean_environment() -> dict[str, str]:

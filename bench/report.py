@@ -161,6 +161,18 @@ def store(lines: Sequence[Line], facts: Mapping[str, Any], text: str, folder: Pa
 
 
 def _as_dict(line: Line) -> dict[str, Any]:
-    figure = {"of": line.figure_of, "unit": line.figure_unit, "rounds": list(line.figure), "target": str(line.limit or "")}
+    figure = {
+        "of": line.figure_of,
+        "unit": line.figure_unit,
+        "rounds": list(line.figure),
+        "target": str(line.limit or ""),
+    }
     values = {name: list(rounds) for name, rounds in line.values.items()}
-    return {"row": line.row, "what": line.what, "unit": line.unit, "values": values, "figure": figure, "notes": line.notes}
+    return {
+        "row": line.row,
+        "what": line.what,
+        "unit": line.unit,
+        "values": values,
+        "figure": figure,
+        "notes": line.notes,
+    }

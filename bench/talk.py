@@ -1,12 +1,11 @@
 """One streamed call of the Messages API at a time, timed: for engines that really compute."""
 
 import re
+import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import socket
 
 from bench.load import whole_of
 

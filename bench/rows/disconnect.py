@@ -33,7 +33,9 @@ def _line(bench: Bench, target: Target, mode: str, way: str) -> Line:
     is_streaming, changes = _MODES[mode]
     control(bench.mock, **changes)
     request = target.request(body_of(256, 1, stream=is_streaming))
-    times_ms = [_leave(bench, target, request, way, reads_token=mode == "streaming") for _ in range(bench.options.samples)]
+    times_ms = [
+        _leave(bench, target, request, way, reads_token=mode == "streaming") for _ in range(bench.options.samples)
+    ]
     p99 = percentile(times_ms, 0.99)
     line = Line("10", f"client gone to engine closed, {mode}, {way}", "ms", {"ours": times_ms}, [p99])
     line.figure_unit, line.figure_of, line.limit = "ms", "p99", Limit(100)

@@ -19,7 +19,14 @@ def small(bench: Bench) -> list[Line]:
 
 
 def large(bench: Bench) -> list[Line]:
-    return _added(bench, "3", "added p50, 400 KB of 41 turns", body_of(_LARGE_BYTES, _NUM_TURNS), Limit(3), Limit(10, is_least=True))
+    return _added(
+        bench,
+        "3",
+        "added p50, 400 KB of 41 turns",
+        body_of(_LARGE_BYTES, _NUM_TURNS),
+        Limit(3),
+        Limit(10, is_least=True),
+    )
 
 
 def body_of(num_bytes: int, num_turns: int, **more: Any) -> dict[str, Any]:
@@ -41,9 +48,14 @@ def _added(
     p50 = bench.take_turns(bench.targets(names), p50_ms)
     added = {name: minus(p50[name], p50["direct"]) for name in names[1:]}
     values = {"direct": p50["direct"], **added}
-    lines = [Line(row, what, "ms", values, over(added[name], added["bare"]), figure_of=f"{name}/bare", limit=limit) for name in bench.ours]
-    for peer in bench.peers:
-        lines.append(Line(row, what, "ms", values, over(added[peer], added["ours"]), figure_of=f"{peer}/ours", limit=peer_limit))
+    lines = [
+        Line(row, what, "ms", values, over(added[name], added["bare"]), figure_of=f"{name}/bare", limit=limit)
+        for name in bench.ours
+    ]
+    lines += [
+        Line(row, what, "ms", values, over(added[name], added["ours"]), figure_of=f"{name}/ours", limit=peer_limit)
+        for name in bench.peers
+    ]
     for line in lines:
         line.check_control(p50["direct"])
     return lines

@@ -36,9 +36,13 @@ def resident(bench: Bench) -> list[Line]:
     lines: list[Line] = []
     for name in bench.ours:
         ratio = [idle[name][0] / idle["bare"][0]]
-        lines.append(Line("8", "memory, idle without a model", "MB", idle, ratio, figure_of=f"{name}/bare", limit=Limit(2.5)))
+        lines.append(
+            Line("8", "memory, idle without a model", "MB", idle, ratio, figure_of=f"{name}/bare", limit=Limit(2.5))
+        )
         what = f"memory per open stream, {num_streams} open"
-        lines.append(Line("8", what, "KB", per_stream, per_stream[name], figure_unit="KB", figure_of=name, limit=Limit(60)))
+        lines.append(
+            Line("8", what, "KB", per_stream, per_stream[name], figure_unit="KB", figure_of=name, limit=Limit(60))
+        )
         what = f"memory after {num_streams} streams have ended / before"
         lines.append(Line("8", what, "x", after, after[name], figure_of=name, limit=Limit(1.1)))
     return lines

@@ -22,12 +22,14 @@ def paced(bench: Bench) -> list[Line]:
 
 
 def _measure(bench: Bench, target: Target) -> tuple[Load, float]:
-    """(what came back, the gateway's processor time per token in µs). The streams begin one by one over the time of one."""
+    """(what came back, processor time per token in µs). The streams begin one by one over the time of one."""
     body = body_of(256, 1, stream=True, max_tokens=_NUM_TOKENS)
     before = target.child.cpu_s
     stagger_s = _NUM_TOKENS * _PACE_MS / 1e3 / _NUM_STREAMS
     seconds = max(bench.options.seconds, 1.5)
-    found = load.run(target.child.port, target.request(body), connections=_NUM_STREAMS, seconds=seconds, stagger_s=stagger_s)
+    found = load.run(
+        target.child.port, target.request(body), connections=_NUM_STREAMS, seconds=seconds, stagger_s=stagger_s
+    )
     return found, (target.child.cpu_s - before) / found.num_tokens * 1e6
 
 
@@ -40,7 +42,9 @@ def _lines(bench: Bench, found: dict[str, list[tuple[Load, float]]]) -> list[Lin
     for name in bench.ours:
         added = minus(first[name], first["direct"])
         lines.append(_line("added time to first token, p50", first, added, f"{name}-direct", Limit(2)))
-        lines.append(_line("added gap between tokens, p99", gaps, minus(gaps[name], gaps["bare"]), f"{name}-bare", Limit(1)))
+        lines.append(
+            _line("added gap between tokens, p99", gaps, minus(gaps[name], gaps["bare"]), f"{name}-bare", Limit(1))
+        )
         longest = [max(worst[name])]
         lines.append(_line("longest gap between tokens", worst, longest, f"{name}, any round", Limit(_MAX_STALL)))
     costs_line = Line("5", "processor time per token", "µs", costs, over(costs["ours"], costs["bare"]))

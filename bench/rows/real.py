@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bench import talk
-from bench.processes import free_port
+from bench.llama import start_llama
 from bench.report import Limit, Line, over
 from bench.session import READY_BODY, Bench, Target
 
@@ -43,8 +43,10 @@ def engines(bench: Bench, num_slots: int) -> Iterator[tuple[Target, Target]]:
     """The bare server and ours, both with the model loaded. They share all cores: only one of them works at a time."""
     options = bench.options
     assert options.model is not None
-    ours = bench.stage.antiphon("real", "--model", str(options.model), source=options.source, core=None, ANTIPHON_SLOTS=str(num_slots))
-    bare = bench.stage.start("llama", [], free_port(), core=None)
+    ours = bench.stage.antiphon(
+        "real", "--model", str(options.model), source=options.source, core=None, ANTIPHON_SLOTS=str(num_slots)
+    )
+    bare = start_llama(bench.stage, options.model, num_slots, options.source)
     targets = Target("bare", bare), Target("ours", ours)
     try:
         for target in targets:

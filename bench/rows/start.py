@@ -15,7 +15,15 @@ def until_first_reply(bench: Bench) -> list[Line]:
             if number:  # the first start writes bytecode
                 found[name].append(seconds)
     return [
-        Line("9", "start to first 200", "s", found, over(found[name], found["bare"]), figure_of=f"{name}/bare", limit=Limit(3))
+        Line(
+            "9",
+            "start to first 200",
+            "s",
+            found,
+            over(found[name], found["bare"]),
+            figure_of=f"{name}/bare",
+            limit=Limit(3),
+        )
         for name in bench.ours
     ]
 

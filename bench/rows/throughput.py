@@ -37,7 +37,9 @@ def _rates(
     def measure(target: Target) -> tuple[float, float]:
         """(units per second, processor time per unit in µs)."""
         before = target.child.cpu_s
-        found = load.run(target.child.port, target.request(body), connections=connections, seconds=bench.options.seconds)
+        found = load.run(
+            target.child.port, target.request(body), connections=connections, seconds=bench.options.seconds
+        )
         rate = rate_of(found)
         return rate, (target.child.cpu_s - before) / max(rate * found.wall_s, 1) * 1e6
 
@@ -47,7 +49,15 @@ def _rates(
     costs = {name: [cost for _, cost in rounds] for name, rounds in found.items() if name != "direct"}
     limit = Limit(0.5, is_least=True)
     lines = [
-        Line(row, f"{unit}/s, {what}", f"{unit}/s", rates, over(rates[name], rates["bare"]), figure_of=f"{name}/bare", limit=limit)
+        Line(
+            row,
+            f"{unit}/s, {what}",
+            f"{unit}/s",
+            rates,
+            over(rates[name], rates["bare"]),
+            figure_of=f"{name}/bare",
+            limit=limit,
+        )
         for name in bench.ours
     ]
     for peer in bench.peers:

@@ -17,6 +17,7 @@ from antiphon.web.server import Server, bind
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
 

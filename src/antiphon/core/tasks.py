@@ -5,6 +5,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from antiphon.core.errors import OperatorError
+
 log = logging.getLogger("antiphon.tasks")
 
 
@@ -22,7 +24,9 @@ class TaskGroup:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled() or isinstance(task.exception(), OperatorError):  # whoever spawned it tells the operator
+            return
+        if error := task.exception():
             log.error("task %s failed", task.get_name(), exc_info=error)
 
     async def aclose(self) -> None:

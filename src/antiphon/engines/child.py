@@ -121,7 +121,7 @@ class ChildEngine:
             try:
                 child = await self._launch(plan)
             except OperatorError as error:
-                log.error("%s", error)  # noqa: TRY400
+                log.error("%s", error)
             else:
                 log.info("the engine is back")
                 return child, delay_s
@@ -194,7 +194,8 @@ class _Child:
                 await self.engine.models()
                 return
             await sleep(clock, _POLL_S)
-        raise OperatorError(f"The engine cannot load {self._name}: {last_words(self._log_path)} (see {self._log_path}).")
+        reason = last_words(self._log_path)
+        raise OperatorError(f"The engine cannot load {self._name}: {reason} (see {self._log_path}).")
 
     async def wait_for_end(self, clock: Clock) -> str:
         """How the process ended, in a word or two; one that hangs counts as ended."""

@@ -12,10 +12,7 @@ from typing import Any
 from antiphon.core.errors import OperatorError
 
 _STRING, _ARRAY = 8, 9
-_SCALARS = {
-    number: struct.Struct(f"<{code}")
-    for number, code in {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}.items()
-}
+_SCALARS = {number: struct.Struct(f"<{code}") for number, code in enumerate("BbHhIif?--Qqd") if code != "-"}
 _MAX_ENTRIES = 10_000
 _MAX_KEPT = 1_024  # of an array: a list with a number for each layer, but no vocabulary
 
@@ -38,7 +35,7 @@ _MIN_BATCH, _MAX_BATCH = 32, 2_048
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a model's file says of it. `kv_values` are those that one token adds to the cache, in all layers together."""
+    """What a model's file says of it. `kv_values`: those that one token adds to the cache, in all layers together."""
 
     architecture: str
     window: int
@@ -103,7 +100,7 @@ def _fit(window: int, num_tokens: int, num_slots: int | None) -> tuple[int, int]
 
 
 def _num_batch(header: Header, num_cores: int) -> int:
-    """A power of two: the tokens of a prompt that take about a second. The server hears of a lost client only in between."""
+    """A power of two, of about a second's work: the server looks for lost clients only between two batches."""
     num_tokens = int(_WEIGHTS_PER_S * num_cores * _BATCH_S / max(1, header.num_weights))
     return max(_MIN_BATCH, min(_MAX_BATCH, 1 << max(0, num_tokens.bit_length() - 1)))
 
@@ -179,7 +176,7 @@ class _Reader:
 
     def _array(self) -> list[Any] | None:
         kind, size = self._scalar(4), self._scalar(10)
-        if size > len(self._data):
+        if kind == _ARRAY or size > len(self._data):
             raise ValueError
         if kind in _SCALARS and size > _MAX_KEPT:
             self._at += size * _SCALARS[kind].size
@@ -196,7 +193,7 @@ def _is_enough(entries: Mapping[str, Any]) -> bool:
 def available_bytes() -> int:
     """The memory that can be had without swapping: of the machine, or of the container."""
     free = [_meminfo_available()]
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used in _CGROUP_FILES:
         limit_bytes, used_bytes = _cgroup_number(limit), _cgroup_number(used)
         if limit_bytes is not None and used_bytes is not None:
             free.append(limit_bytes - used_bytes)
@@ -206,13 +203,20 @@ def available_bytes() -> int:
 def num_cores() -> int:
     """The cores that this process may keep busy, hyperthreads not counted twice."""
     allowed = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else range(os.cpu_count() or 1)
-    cores = {_read(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")) or str(cpu) for cpu in allowed}
+    siblings = (Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") for cpu in allowed)
+    cores = {_read(path) or str(path) for path in siblings}
     return max(1, min(len(cores), _cpu_quota()))
 
 
 def _cpu_quota() -> int:
     quota, _, period = (_read(Path("/sys/fs/cgroup/cpu.max")) or "max").partition(" ")
     return round(int(quota) / int(period)) if quota.isdigit() and period.isdigit() else sys.maxsize
+
+
+_CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
 
 
 def _meminfo_available() -> int:

@@ -90,28 +90,41 @@ def _unpack(archive: Path, wheel: _Wheel, target: Path) -> Path:
 
 
 def _find_on_hub(spec: str, folder: Path) -> ModelFile:
-    """`org/repo[:quant]`: the one .gguf file of the repository, or the one whose name has `quant` in it."""
+    """`org/repo[:quant]`: the file of the repository whose name has `quant` in it. One that was fetched once is kept."""
+    repo, _, quant = spec.partition(":")
+    folder = folder / repo.replace("/", "--")
+    kept = [path.name for path in folder.glob("*.gguf")]
+    name = _choose(kept, quant) or _fetch(repo, quant, folder)
+    return ModelFile(Path(name).stem.lower(), folder / name)
+
+
+def _fetch(repo: str, quant: str, folder: Path) -> str:
+    from httpx2 import HTTPError  # noqa: TID251 the hub's library lets its client's errors through
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    repo, _, quant = spec.partition(":")
     try:
         names = [name for name in HfApi().list_repo_files(repo) if name.endswith(".gguf")]
-        name = _choose(repo, names, quant)
-        path: str = hf_hub_download(repo, name, local_dir=folder / repo.replace("/", "--"))
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        if name := _choose(names, quant):
+            log.info("fetching %s of hf:%s", name, repo)
+            hf_hub_download(repo, name, local_dir=folder)
+            return name
+    except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         raise OperatorError(
-            f"The model hf:{spec} cannot be fetched ({type(error).__name__}): check its name and the connection."
+            f"The model hf:{repo} cannot be fetched ({type(error).__name__}): check its name and the connection."
         ) from error
-    return ModelFile(Path(name).stem.lower(), Path(path))
+    have = ", ".join(sorted(names)) or "none"
+    raise OperatorError(f"hf:{repo} has no .gguf file for {quant or _QUANT!r}; it has: {have}.")
 
 
-def _choose(repo: str, names: list[str], quant: str) -> str:
-    wanted = quant or "Q4_K_M"
-    found = [name for name in names if wanted.lower() in name.lower() and "mmproj" not in name.lower()]
-    if not found and not quant and len(names) == 1:
-        return names[0]
-    if not found:
-        have = ", ".join(names) or "none"
-        raise OperatorError(f"hf:{repo} has no .gguf file for {wanted!r}; it has: {have}.")
-    return min(found)
+_QUANT = "Q4_K_M"
+"""What most repositories have and most people take."""
+
+
+def _choose(names: list[str], quant: str) -> str | None:
+    """The file for `quant`; without one, the usual one, or the only one that there is."""
+    weights = [name for name in names if "mmproj" not in name.lower()]
+    found = [name for name in weights if (quant or _QUANT).lower() in name.lower()]
+    if not found and not quant and len(weights) == 1:
+        return weights[0]
+    return min(found, default=None)

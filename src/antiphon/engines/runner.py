@@ -1,9 +1,10 @@
 """The child's main program: llama.cpp's own server on loopback. Reads one line of JSON, prints one with its address.
 
-It imports nothing of Antiphon's but this file, so that it starts fast, and it never outlives the process that started it.
+It imports nothing of Antiphon's but this file, so that it starts fast; it never outlives the process that started it.
 """
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -57,7 +58,7 @@ def _tell(fd: int, url: str) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """End this process when its parent does: by the kernel where it can, and by a watcher that waits for stdin to close.
+    """End this process when its parent does: by the kernel where it can, and by a watcher of stdin, which closes then.
 
     A process, not a thread: loading a model holds Python's lock for as long as it takes.
     """
@@ -80,8 +81,7 @@ def _watch(engine: int) -> None:
 
 
 def _serve(config: Config) -> Any:
-    import xllamacpp
-
+    xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = config["model"]
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [config["key"]]
@@ -105,25 +105,24 @@ def _become(binary: str, config: Config) -> None:
     os.set_inheritable(key_fd, True)
     _tell(1, f"http://127.0.0.1:{port}")
     os.dup2(2, 1)
-    os.execv(binary, [binary, *_flags(config, port), "--api-key-file", f"/dev/fd/{key_fd}"])
+    os.execv(binary, [binary, *_flags(config, port, f"/dev/fd/{key_fd}")])
 
 
-def _flags(config: Config, port: int) -> list[str]:
+def _flags(config: Config, port: int, key_file: str) -> list[str]:
+    """Few, and none that is new: the binary may be an old one, and knows its own devices best."""
     flags = {
         "--model": config["model"],
         "--host": "127.0.0.1",
         "--port": port,
+        "--api-key-file": key_file,
         "--parallel": config["num_slots"],
         "--ctx-size": config["window"] * config["num_slots"],
         "--batch-size": config["num_batch"],
         "--ubatch-size": config["num_batch"],
         "--threads": config["num_threads"],
         "--cache-ram": config["cache_mib"],
-        "--ctx-checkpoints": config["num_checkpoints"],
-        "--fit": "off",
     }
-    pairs = (pair for flag in flags.items() for pair in map(str, flag))
-    return [*pairs, "--no-kv-unified", "--no-webui", "--jinja"]
+    return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
 
 
 def _free_port() -> int:

@@ -104,7 +104,7 @@ Container = Annotated[
 
 
 class Diagnostics(WireModel):
-    previous_message_id: str | None
+    previous_message_id: str | None = None
 
 
 class InputTokensTrigger(WireModel):

@@ -170,7 +170,7 @@ REQUIRED = [
     Row(body(tools=[tool()], tool_choice={"type": "tool"}), "tool_choice.tool.name: Field required"),
     Row(body(tools=[tool()], tool_choice={}), "tool_choice.type: Field required"),
     Row(body(output_config={"format": {"type": "json_schema"}}), "output_config.format.schema: Field required"),
-    Row(body(diagnostics={}), "diagnostics.previous_message_id: Field required"),
+    Row(body(thread={"type": "continue"}), "thread.continue.previous_message_id: Field required"),
     Row(body(mcp_servers=[{"type": "url", "name": "a"}]), "mcp_servers.0.url: Field required"),
     count({"model": "echo"}, "messages: Field required"),
     complete({}, "model: Field required"),

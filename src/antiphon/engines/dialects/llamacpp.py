@@ -1,12 +1,14 @@
-"""The llama.cpp dialect: its raw routes. Token ids go in, text comes out; template and tokenizer are the engine's own."""
+"""The llama.cpp dialect: its raw routes. Token ids go in, text comes out; template and tokenizer are the engine's."""
 
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import aiohttp
 import orjson
 
 from antiphon.core.errors import ApiError, Kind, internal, invalid
@@ -15,6 +17,7 @@ from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
 
+_T = TypeVar("_T")
 SystemTurns = Literal["anywhere", "first", "nowhere"]
 """Where a template keeps the text of a system turn."""
 
@@ -86,11 +89,13 @@ class LlamaCpp:
     ) -> AsyncGenerator[list[Piece], None]:
         body = completion(prompt.payload, sampling, max_tokens)
         read = _read if max_tokens else _read_silently
-        async with self._upstream.stream("/completion", body) as events:
+        async with AsyncExitStack() as stack:
+            events = await _again(lambda: stack.enter_async_context(self._upstream.stream("/completion", body)))
             while lines := await events.read():
-                pieces = [read(line) for line in lines]
-                yield pieces
-                if pieces[-1].stop:
+                pieces = [piece for line in lines if (piece := read(line)) != _NOTHING]
+                if pieces:
+                    yield pieces
+                if pieces and pieces[-1].stop:
                     return
         raise internal()
 
@@ -101,9 +106,7 @@ class LlamaCpp:
         """The template's text. Raises 400 if the template refuses the turns."""
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            reply = await self._upstream.post_json(
-                "/apply-template", {"messages": messages, "add_generation_prompt": True}
-            )
+            reply = await self._post("/apply-template", {"messages": messages, "add_generation_prompt": True})
         except ApiError as error:
             if error.kind is not Kind.INTERNAL:
                 raise
@@ -113,8 +116,12 @@ class LlamaCpp:
     async def _tokenize(
         self, parts: Sequence[str | int], *, add_special: bool = False, parse_special: bool = True
     ) -> list[int]:
-        body = {"content": parts, "add_special": add_special, "parse_special": parse_special}
-        return (await self._upstream.post_json("/tokenize", body))["tokens"]
+        content = parts[0] if len(parts) == 1 else parts
+        body = {"content": content, "add_special": add_special, "parse_special": parse_special}
+        return (await self._post("/tokenize", body))["tokens"]
+
+    async def _post(self, path: str, data: Any) -> Any:
+        return await _again(lambda: self._upstream.post_json(path, data))
 
     def _guard(self, habits: _Habits, text: str) -> str:
         """`text` with every control token's name cut in two, so that it stays text: nobody can close their own turn."""
@@ -129,23 +136,26 @@ class LlamaCpp:
     async def _learn(self) -> _Habits:
         if self._habits is None:
             props = await self._upstream.get_json("/props")
-            controls = control_pattern(await self._control_tokens())
-            self._habits = _Habits(props.get("bos_token") or "", await self._probe_system_turns(), controls)
+            bos, eos = props.get("bos_token") or "", props.get("eos_token") or ""
+            controls = control_pattern({bos, eos} | await self._control_tokens())
+            self._habits = _Habits(bos, await self._probe_system_turns(), controls)
         return self._habits
 
     async def _control_tokens(self) -> set[str]:
         """The names of all tokens that a text is read as control tokens by."""
-        row = (await self._upstream.get_json("/v1/models"))["data"][0]
-        listing = {"content": list(range(row["meta"]["n_vocab"])), "with_pieces": True}
+        meta: dict[str, Any] = (await self._upstream.get_json("/v1/models"))["data"][0].get("meta") or {}
+        if "n_vocab" not in meta:
+            return set()
+        listing = await self._post("/tokenize", {"content": list(range(meta["n_vocab"])), "with_pieces": True})
         pieces = {
             token["id"]: token["piece"]
-            for token in (await self._upstream.post_json("/tokenize", listing))["tokens"]
+            for token in listing["tokens"]
             if isinstance(token["piece"], str) and _LOOKS_LIKE_CONTROL.search(token["piece"])
         }
         names = list(pieces.values())
         as_tokens = await self._tokenize(names)
         as_text = await self._tokenize(names, parse_special=False)
-        return {pieces[id] for id in set(as_tokens) - set(as_text) if id in pieces}
+        return {pieces[token] for token in set(as_tokens) - set(as_text) if token in pieces}
 
     async def _probe_system_turns(self) -> SystemTurns:
         if await self._keeps("system", "user", "system", "assistant", "system", "user"):
@@ -163,6 +173,18 @@ class LlamaCpp:
             return False
         places = [text.find(turn.text) for turn in turns]
         return -1 not in places and places == sorted(places)
+
+
+async def _again(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Ask once more if the connection was a kept one that had just been closed: the server does so after a stream,
+    without a word, and after five idle seconds."""
+    try:
+        return await ask()
+    except ApiError as error:
+        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        if is_refused or not isinstance(error.__cause__, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
+            raise
+    return await ask()
 
 
 def fold(turns: Sequence[ChatTurn], system_turns: SystemTurns) -> Sequence[ChatTurn]:
@@ -207,6 +229,9 @@ def completion(ids: list[int], sampling: Sampling, max_tokens: int) -> dict[str,
     }
 
 
+_NOTHING = Piece()
+
+
 def _read(line: bytes) -> Piece:
     try:
         chunk = orjson.loads(line)
@@ -231,7 +256,8 @@ def _progress(data: dict[str, int]) -> Progress:
 
 def _stop(chunk: dict[str, Any]) -> Stop:
     cause = "length" if chunk["stop_type"] == "limit" else "end"
-    return Stop(cause, chunk["tokens_evaluated"], chunk["timings"]["cache_n"])
+    timings: dict[str, Any] = chunk.get("timings") or {}
+    return Stop(cause, chunk["tokens_evaluated"], timings.get("cache_n"))
 
 
 def _short(name: str) -> str:

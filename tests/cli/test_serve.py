@@ -1,0 +1,130 @@
+"""The command line, as an operator meets it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.serving import serving, wait_until
+from tests.fixtures.world import text_of
+
+
+def antiphon(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ) | variables
+    command = [sys.executable, "-m", "antiphon", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+def test_logs_finds_a_request_by_its_id_and_never_its_words(tmp_path: Path):
+    with serving(tmp_path, "--fake") as server, server.sdk() as client:
+        message = client.messages.create(
+            model="claude-x", max_tokens=9, messages=[{"role": "user", "content": "a secret thing"}]
+        )
+        found = antiphon("logs", "--request", message._request_id or "", "--data-dir", str(tmp_path), "--json")
+        plain = antiphon("logs", "--request", message._request_id or "", "--data-dir", str(tmp_path))
+    assert text_of(message) == "a secret thing"
+    line = json.loads(found.stdout)
+    assert (line["status"], line["model"], line["usage"]["output_tokens"]) == (200, "echo", 3)
+    assert line["total_ms"] > 0
+    assert "200" in plain.stdout
+    for path in [*tmp_path.glob("logs/*"), tmp_path / "printed.txt"]:
+        assert "secret" not in path.read_text()
+        assert "sk-ant-phon1-of" not in path.read_text()
+
+
+def test_logs_of_an_unknown_request_fail_with_one_sentence(tmp_path: Path):
+    done = antiphon("logs", "--request", "req_nothing", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "req_nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "says"),
+    [
+        (["--model", "/nowhere/model.gguf"], {}, "There is no model '/nowhere/model.gguf'"),
+        (["--engine", "localhost:8000"], {}, "http://"),
+        (["--fake"], {"ANTIPHON_MAX_WAIT_S": "soon"}, "max_wait_s"),
+        (["--fake"], {"ANTIPHON_PORT": "99999"}, "port"),
+    ],
+)
+def test_an_operators_mistake_is_one_sentence(arguments, variables, says, tmp_path: Path):
+    done = antiphon("serve", "--data-dir", str(tmp_path), *arguments, **{"ANTIPHON_PORT": "0"} | variables)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("antiphon: ")
+
+
+def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF\x03\x00\x00\x00 and no more")
+    done = antiphon("serve", "--port", "0", "--data-dir", str(tmp_path), "--model", str(broken))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "broken.gguf" in done.stderr.splitlines()[-1]
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = antiphon("serve", "--fake", "--data-dir", str(tmp_path), "--port", port)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_a_damaged_key_file_is_one_sentence(tmp_path: Path):
+    (tmp_path / "credentials.json").write_text("{")
+    done = antiphon("serve", "--fake", "--data-dir", str(tmp_path), "--port", "0")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "is damaged" in done.stderr
+
+
+def test_settings_come_from_flags_then_variables_then_the_file(tmp_path: Path):
+    config = tmp_path / "antiphon.toml"
+    config.write_text('api_key = "from-file"\nengine = "fake:"\n[aliases]\n"claude-x" = "lorem"\nmine = "lorem"\n')
+    question = [{"role": "user", "content": "hi"}]
+    with serving(tmp_path, "--config", str(config), keys=False, ANTIPHON_API_KEY="from-variable") as server:
+        with server.sdk(api_key="from-variable") as client:
+            names = [client.messages.create(model=m, max_tokens=2, messages=question).model for m in ("claude-x", "mine")]
+    assert names == ["lorem", "lorem"]
+
+
+def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path):
+    config = tmp_path / "antiphon.toml"
+    config.write_text("modle = 'x'\n")
+    done = antiphon("serve", "--fake", "--config", str(config), "--data-dir", str(tmp_path), "--port", "0")
+    assert done.returncode == 1
+    assert "modle" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_in_good_order(number: int, tmp_path: Path):
+    with serving(tmp_path, "--fake") as server:
+        started_at = time.monotonic()
+        server.kill(number)
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - started_at < 3
+        assert "Traceback" not in server.printed
+
+
+def test_sigterm_under_load_ends_a_stream_with_an_error_event(tmp_path: Path):
+    with serving(tmp_path, "--fake", ANTIPHON_DRAIN_S="0.3") as server, server.sdk() as client:
+        text = ""
+        with pytest.raises(Exception, match="Overloaded"):
+            with client.messages.stream(
+                model="slow", max_tokens=5000, messages=[{"role": "user", "content": "hi"}]
+            ) as stream:
+                for part in stream.text_stream:
+                    text += part
+                    if len(text) < 20:
+                        server.kill(signal.SIGTERM)
+        assert text.startswith("lorem ipsum")
+        wait_until(lambda: server.process.poll() is not None, 10)
+        assert server.process.returncode == 0
