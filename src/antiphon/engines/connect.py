@@ -45,11 +45,14 @@ async def _connect_url(settings: Settings, url: str, clock: Clock) -> Engine:
         raise OperatorError(f"--engine takes a URL that starts with http:// or https://, or {FAKE}, not {url!r}.")
     key = settings.engine_key.get_secret_value() if settings.engine_key else None
     upstream = Upstream(url.removesuffix("/v1"), key)
+    is_told = False
     while True:
         try:
             return await _speak(upstream, settings)
-        except ApiError as error:
-            log.warning("the engine at %s does not answer yet (%s)", url, error)
+        except ApiError:
+            if not is_told:
+                log.warning("the engine at %s does not answer yet; waiting for it", url)
+            is_told = True
             await sleep(clock, _RETRY_S)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from antiphon.core.errors import internal, overloaded
+from antiphon.core.errors import ApiError, Kind, internal, overloaded
 
 _CONNECT_TIMEOUT_S = 5
 _BUSY = (429, 503, 529)
@@ -45,11 +45,14 @@ class Upstream:
         return orjson.loads(content)
 
     async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        request = self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=_SMALL)
         try:
-            async with self._session.request(method, self.url + path, data=body, headers=_JSON) as response:
+            async with request as response:
                 content = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except aiohttp.ClientError as error:
             raise overloaded() from error
+        except TimeoutError as error:
+            raise ApiError(Kind.TIMEOUT, "Request timed out") from error
         if response.status in _BUSY:
             raise overloaded()
         return response.status, content
@@ -73,6 +76,8 @@ class Upstream:
         await self._session.close()
 
 
+_SMALL = aiohttp.ClientTimeout(total=60, sock_connect=_CONNECT_TIMEOUT_S)
+"""For what an engine answers without computing; a stream may take as long as it takes."""
 _JSON = {"content-type": "application/json"}
 
 

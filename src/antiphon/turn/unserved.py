@@ -5,6 +5,7 @@ from antiphon.wire.content import RedactedThinkingBlock, TextBlock, ThinkingBloc
 from antiphon.wire.request import CountRequest, MessageRequest
 
 _SERVED_BLOCKS = (TextBlock, ThinkingBlock, RedactedThinkingBlock)
+_MAX_STOP_CHARS = 100_000
 _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks", "thread")
 
 
@@ -16,6 +17,8 @@ def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> 
     _check_thinking(request, accepts_thinking)
     if request.output_config and request.output_config.format:
         raise _unserved("output_config.format", "structured outputs")
+    if sum(map(len, getattr(request, "stop_sequences", None) or ())) > _MAX_STOP_CHARS:
+        raise invalid(f"stop_sequences: at most {_MAX_STOP_CHARS} characters in all are supported.")
     for name in _UNSERVED_FIELDS:
         if getattr(request, name, None):
             raise _unserved(name, "requests with this field")

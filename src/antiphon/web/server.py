@@ -11,8 +11,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.core.clock import Clock, Timer, sleep
-from antiphon.core.errors import OperatorError, invalid
+from antiphon.core.errors import ApiError, Kind, OperatorError, invalid
 from antiphon.core.ids import new_id
+from antiphon.core.scope import Scope
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
 from antiphon.web.door import Door
@@ -94,6 +95,7 @@ class Server:
 def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
     class Protocol(_Protocol):
         body_timeout_s = settings.body_timeout_s
+        home = door.shared.keyring.scope
 
     Protocol.clock = clock
     return uvicorn.Config(
@@ -121,6 +123,7 @@ class _Protocol(HttpToolsProtocol):
 
     body_timeout_s: float
     clock: Clock
+    home: Scope
     _deadline: Timer | None = None
     _num_head_bytes = 0
     _is_in_head = True
@@ -160,24 +163,32 @@ class _Protocol(HttpToolsProtocol):
         self._is_in_head = True
 
     def send_400_response(self, msg: str) -> None:
-        """The API's envelope, also for what is no HTTP at all."""
+        """uvicorn's own answer to what is no HTTP."""
+        self._refuse(invalid(msg))
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer in the API's envelope where there is no call that could, and close."""
         request_id = new_id("req")
-        body = orjson.dumps(error_body(invalid(msg), request_id))
+        body = orjson.dumps(error_body(error, request_id))
         head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nrequest-id: {request_id}\r\nconnection: close\r\n\r\n"
+            f"HTTP/1.1 {error.kind.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            f"request-id: {request_id}\r\nanthropic-organization-id: {self.home.organization_id}\r\n"
+            f"anthropic-workspace-id: {self.home.workspace_id}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
-        self._deadline = self.clock.call_later(seconds, self._cut)
+        self._deadline = self.clock.call_later(seconds, self._expire)
 
     def _disarm(self) -> None:
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
 
-    def _cut(self) -> None:
-        self.transport.abort()
+    def _expire(self) -> None:
+        if self._is_in_head or self.cycle.response_started:
+            self.transport.abort()
+        else:
+            self._refuse(ApiError(Kind.REQUEST_TIMEOUT, "The request's body did not arrive in time."))
