@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 Json = Any
 FIELDS = (
-    "model max_tokens messages system stop_sequences stream temperature top_p top_k metadata service_tier inference_geo "
-    "speed tools tool_choice thinking output_config cache_control container diagnostics context_management mcp_servers "
-    "compaction fallbacks fallback_credit_token thread billing_policy output_format role content type text source data "
-    "media_type tool_use_id id name input is_error citations title context thinking signature input_schema ttl"
+    "model max_tokens messages system stop_sequences stream temperature top_p top_k metadata service_tier speed tools "
+    "tool_choice thinking output_config cache_control container diagnostics context_management mcp_servers thread "
+    "inference_geo compaction fallbacks fallback_credit_token billing_policy output_format role content type text "
+    "source data media_type tool_use_id id name input is_error citations title context signature input_schema ttl"
 ).split()
 TAGS = (
     "text image document search_result thinking redacted_thinking tool_use tool_result server_tool_use "

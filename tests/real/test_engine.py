@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -14,7 +15,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from antiphon.core.clock import SystemClock
@@ -29,11 +29,6 @@ pytestmark = pytest.mark.real
 MODEL = "smollm2"
 GREEDY = Sampling(temperature=0.0)
 SOURCE = Path(__file__).parents[2] / "src"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +154,7 @@ async def test_a_character_that_is_cut_off_by_the_limit_is_left_out(engine: Chil
     wanted = chat(("user", "Repeat: 👋🌍🎉 世界"), prefill="👋🌍🎉 世界 👋🌍🎉 世界 👋")
     texts = [text_of((await run(engine, wanted, max_tokens=n))[1]) for n in range(1, 9)]
     assert not any("\ufffd" in text for text in texts)
-    assert all(longer.startswith(text) for text, longer in zip(texts, texts[1:], strict=False))
+    assert all(longer.startswith(text) for text, longer in itertools.pairwise(texts))
 
 
 async def test_a_model_that_ends_its_turn_stops_for_that_reason(engine: ChildEngine):
@@ -211,10 +206,8 @@ async def test_no_default_of_the_engine_leaks_in(engine: ChildEngine, sampling: 
         "dynatemp_range": 0.0,
         "mirostat": 0,
         "adaptive_target": -1.0,
-        "logit_bias": [],
-        "stop": [],
-        "grammar": "",
     }
+    assert (used["logit_bias"], used["stop"], used["grammar"]) == ([], [], "")
     expected = asked | neutral
     assert {name: used[name] for name in expected} == pytest.approx(expected)
 
@@ -237,12 +230,12 @@ async def test_every_slot_has_the_whole_window(engine: ChildEngine, smollm2: Pat
 async def test_small_writes_leave_at_once(engine: ChildEngine):
     assert engine._child
     assert engine._child._upstream
-    session: aiohttp.ClientSession = engine._child._upstream._session
-    async with session.get(f"{engine._child._upstream.url}/props") as response:
-        assert response.connection
-        assert response.connection.transport
-        inner: socket.socket = response.connection.transport.get_extra_info("socket")
-        assert inner.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await ask(engine, "/props")
+    connector: Any = engine._child._upstream._session.connector
+    kept = [protocol.transport for kept in connector._conns.values() for protocol, _ in kept]
+    sockets = [transport.get_extra_info("socket") for transport in kept]
+    assert sockets
+    assert all(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in sockets)
 
 
 def words(count: int) -> str:
@@ -281,9 +274,7 @@ async def test_the_engine_stands_still_soon_after_a_call_is_dropped(
     assert cpu_s(pid) - before < 0.1, "the engine still computes"
 
 
-async def test_a_model_that_is_cut_off_cannot_be_loaded(
-    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_model_that_is_cut_off_cannot_be_loaded(smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     with smollm2.open("rb") as file:
         (tmp_path / "cut.gguf").write_bytes(file.read(5_000_000))
@@ -330,13 +321,16 @@ asyncio.run(main())
 """
 
 
+def start_parent(*arguments: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PARENT, *map(str, arguments)], stdout=subprocess.PIPE)
+
+
 @pytest.mark.parametrize("when", ["loading", "running"])
 async def test_no_child_outlives_a_parent_that_was_killed(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ):
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
-    command = [sys.executable, "-c", PARENT, str(smollm2), str(tmp_path)]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE)
+    parent = start_parent(smollm2, tmp_path)
     try:
         await until(lambda: children_of(parent.pid), 20)
         (child,) = children_of(parent.pid)

@@ -29,7 +29,7 @@ def chat_of(request: MessageRequest | CountRequest) -> Chat:
     """The chat of a request that `unserved.check` has let through: text blocks, and thinking, which is left out."""
     turns = [ChatTurn("system", text)] if (text := _system_text(request.system)) else []
     turns += [ChatTurn(turn.role, _text(turn.blocks)) for turn in merge_turns(request.messages)]
-    return _split_prefill(turns)
+    return _split_prefill([turn for turn in turns if turn.text or turn.role != "system"])
 
 
 def chat_of_completion(prompt: str) -> Chat:

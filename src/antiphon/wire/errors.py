@@ -13,14 +13,12 @@ from antiphon.core.errors import ApiError, invalid
 from antiphon.wire.fields import COMPOUND, SCALAR
 
 _NAME_LIMIT = 100
-"""A client's own words are quoted no longer than this."""
 
 _BY_TYPE: Mapping[str, str] = {
     "dict_type": "Input should be an object",
     "model_type": "Input should be an object",
     "model_attributes_type": "Input should be an object",
     "list_type": "Input should be a valid array",
-    "union_tag_not_found": "Field required",
 }
 
 _BY_FIELD: Mapping[tuple[str, str], str] = {
@@ -58,14 +56,15 @@ def _path(error: ErrorDetails) -> list[str]:
     # An unknown key is the client's own word, even when it looks like one of ours.
     shown = [part for part in parents if not _is_label(part)]
     shown += [last] if error["type"] == "extra_forbidden" or not _is_label(last) else []
-    return [_clip(str(part)) for part in shown if part != ""]
+    return [clip(str(part)) for part in shown if part != ""]
 
 
 def _is_label(part: object) -> bool:
     return isinstance(part, str) and part.startswith((SCALAR, COMPOUND))
 
 
-def _clip(text: str) -> str:
+def clip(text: str) -> str:
+    """A client's own word, as long as it is quoted in an error."""
     return text if len(text) <= _NAME_LIMIT else text[:_NAME_LIMIT] + "…"
 
 
@@ -76,7 +75,7 @@ def _context(error: ErrorDetails) -> Mapping[str, Any]:
 def _problem(path: list[str], error: ErrorDetails) -> tuple[list[str], str]:
     """An error of our own validators says its words, and where below the validated value it lies."""
     context = _context(error)
-    return path + [part for part in str(context["path"]).split(".") if part], str(context["words"])
+    return path + [clip(part) for part in str(context["path"]).split(".") if part], str(context["words"])
 
 
 def _missing_tag(path: list[str], error: ErrorDetails) -> tuple[list[str], str]:
@@ -85,7 +84,7 @@ def _missing_tag(path: list[str], error: ErrorDetails) -> tuple[list[str], str]:
 
 def _wrong_tag(path: list[str], error: ErrorDetails) -> tuple[list[str], str]:
     context = _context(error)
-    tag, known = _clip(str(context["tag"])), context["expected_tags"]
+    tag, known = clip(str(context["tag"])), context["expected_tags"]
     return path, f"Input tag '{tag}' found using 'type' does not match any of the expected tags: {known}"
 
 
@@ -99,7 +98,7 @@ def _literal(path: list[str], error: ErrorDetails) -> tuple[list[str], str]:
 def _role(path: list[str], role: object) -> tuple[list[str], str]:
     if not isinstance(role, str):
         return path, "Input should be a valid string"
-    return path[:1], f'Unexpected role "{_clip(role)}". Allowed roles are "user" or "assistant"'
+    return path[:1], f'Unexpected role "{clip(role)}". Allowed roles are "user" or "assistant"'
 
 
 _SPECIAL: Mapping[str, Callable[[list[str], ErrorDetails], tuple[list[str], str]]] = {

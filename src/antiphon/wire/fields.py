@@ -7,10 +7,12 @@ unless the field's type says `| None`.
 import math
 from typing import Annotated, Any, TypeVar, cast, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
+
+MAX_NAMED = 10_000
 
 SCALAR = "<scalar>"
 COMPOUND = "<compound>"
@@ -78,10 +80,19 @@ def _finite(value: T) -> T:
     return value
 
 
+def _few(value: object) -> object:
+    if isinstance(value, dict) and len(cast(dict[str, object], value)) > MAX_NAMED:
+        raise problem(f"Object should have at most {MAX_NAMED} keys")
+    return cast(object, value)
+
+
 Omittable = Annotated[T | None, RefusedNull()]
 
 Items = Annotated[list[T], Field(fail_fast=True)]
 """Only the first error is told, so a list stops at it: a million wrong items cost no more than one."""
+
+Named = Annotated[dict[str, T], BeforeValidator(_few)]
+"""An object with keys of the client's choice. It cannot stop at its first error, so it is kept small."""
 
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]

@@ -5,6 +5,9 @@ from collections.abc import Container, Iterable, Sequence
 from antiphon.core.errors import ApiError, Kind, invalid
 from antiphon.wire.content import ToolResultBlock, ToolUseBlock
 from antiphon.wire.conversation import Turn
+from antiphon.wire.errors import clip
+
+MAX_QUOTED = 100
 
 _RESULT_OF = {
     "web_search": "web_search_tool_result",
@@ -53,13 +56,13 @@ def _check_results(turn: Turn, caller: Turn | None, calls: dict[str, int]) -> No
 def _check_result(turn: Turn, index: int, block: ToolResultBlock, calls: dict[str, int], answered: set[str]) -> None:
     if block.tool_use_id not in calls:
         raise invalid(
-            f"{turn.path(index)}: unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id}. "
+            f"{turn.path(index)}: unexpected `tool_use_id` found in `tool_result` blocks: {clip(block.tool_use_id)}. "
             "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
         )
     if block.tool_use_id in answered:
         raise invalid(
             f"{turn.path(index)}: each tool_use must have a single result. "
-            f"Found multiple `tool_result` blocks with id: {block.tool_use_id}"
+            f"Found multiple `tool_result` blocks with id: {clip(block.tool_use_id)}"
         )
 
 
@@ -67,10 +70,10 @@ def _refuse_unanswered(caller: Turn, calls: dict[str, int], answered: Container[
     missing = [call for call in calls if call not in answered]
     if missing:
         message, _ = caller.origin(calls[missing[0]])
+        ids = ", ".join(map(clip, missing[:MAX_QUOTED]))
         raise invalid(
-            f"messages.{message}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
-            "message."
+            f"messages.{message}: `tool_use` ids were found without `tool_result` blocks immediately after: {ids}. "
+            "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
         )
 
 
@@ -114,14 +117,16 @@ class _Seen:
         wanted = "mcp_tool_use" if kind == "mcp_tool_result" else "server_tool_use"
         if self.servers.get(call) != wanted:
             raise invalid(
-                f"{turn.path(index)}: unexpected `tool_use_id` found in `{kind}` blocks: {call}. "
+                f"{turn.path(index)}: unexpected `tool_use_id` found in `{kind}` blocks: {clip(call)}. "
                 f"Each `{kind}` block must have a corresponding `{wanted}` block before it."
             )
 
 
 def _refuse_unresolved(waiting: dict[str, str]) -> None:
     call, name = next(iter(waiting.items()))
-    raise invalid(f"`{name}` tool use with id `{call}` was found without a corresponding `{_RESULT_OF[name]}` block")
+    raise invalid(
+        f"`{name}` tool use with id `{clip(call)}` was found without a corresponding `{_RESULT_OF[name]}` block"
+    )
 
 
 def check_references(references: Iterable[str], names: Container[str | None]) -> None:
@@ -130,6 +135,6 @@ def check_references(references: Iterable[str], names: Container[str | None]) ->
         if reference not in names:
             raise ApiError(
                 Kind.INVALID_REQUEST,
-                f"Tool reference '{reference[:200]}' not found in available tools",
+                f"Tool reference '{clip(reference)}' not found in available tools",
                 details={"error_code": "tool_reference_unresolved"},
             )

@@ -5,6 +5,7 @@ from typing import cast
 
 from antiphon.core.errors import ApiError, invalid
 from antiphon.wire.conversation import Turn, is_paused
+from antiphon.wire.errors import clip
 from antiphon.wire.fields import JsonObject
 from antiphon.wire.options import ContainerSpec, ThinkingEnabled
 from antiphon.wire.request import MessageRequest, PromptRequest
@@ -54,7 +55,7 @@ def _check_choice(request: PromptRequest, tools: Sequence[Tool]) -> None:
         raise invalid(f"tool_choice.{choice.type} may only be specified while providing tools")
     # A toolset brings tools whose names only its maker knows.
     if isinstance(choice, ToolChoiceTool) and choice.name not in map(name_of, tools) and all(map(name_of, tools)):
-        raise invalid(f"Tool '{choice.name[:200]}' not found in provided tools")
+        raise invalid(f"Tool '{clip(choice.name)}' not found in provided tools")
 
 
 def _check_deferral(tools: Sequence[Tool]) -> None:
@@ -65,7 +66,7 @@ def _check_deferral(tools: Sequence[Tool]) -> None:
 def _check_server(request: PromptRequest, index: int, toolset: McpToolset) -> None:
     if toolset.mcp_server_name not in {server.name for server in request.mcp_servers or ()}:
         raise invalid(
-            f"tools.{index}.mcp_toolset.mcp_server_name: '{toolset.mcp_server_name[:200]}' not found in mcp_servers"
+            f"tools.{index}.mcp_toolset.mcp_server_name: '{clip(toolset.mcp_server_name)}' not found in mcp_servers"
         )
 
 

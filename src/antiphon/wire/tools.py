@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from antiphon.wire.content import Cacheable, CacheControl, CitationsConfig
-from antiphon.wire.fields import Bool, Int, Items, JsonObject, Omittable, WireModel, problem
+from antiphon.wire.fields import Bool, Int, Items, JsonObject, Named, Omittable, WireModel, problem
 from antiphon.wire.results import McpTool
 
 AllowedCaller = Literal["direct", "code_execution_20250825", "code_execution_20260120", "code_execution_20260521"]
@@ -145,12 +145,12 @@ def _members_of(known: frozenset[str]) -> AfterValidator:
 
 class ComputerToolset(Cacheable):
     type: Literal["computer_toolset_20260801"]
-    configs: Annotated[dict[str, MemberConfig | None], _members_of(COMPUTER_MEMBERS)] | None = None
+    configs: Annotated[Named[MemberConfig | None], _members_of(COMPUTER_MEMBERS)] | None = None
 
 
 class BrowserToolset(Cacheable):
     type: Literal["browser_toolset_20260801"]
-    configs: Annotated[dict[str, MemberConfig | None], _members_of(BROWSER_MEMBERS)] | None = None
+    configs: Annotated[Named[MemberConfig | None], _members_of(BROWSER_MEMBERS)] | None = None
 
 
 class UserLocation(WireModel):
@@ -267,7 +267,7 @@ class McpToolset(Cacheable):
     type: Literal["mcp_toolset"]
     mcp_server_name: str
     default_config: Omittable[McpToolConfig] = None
-    configs: dict[str, McpToolConfig] | None = None
+    configs: Named[McpToolConfig] | None = None
     tools: Items[McpTool] | None = None
 
 

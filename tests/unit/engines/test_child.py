@@ -26,7 +26,7 @@ PLAN = Plan(window=512, num_slots=2, num_batch=32, num_threads=1, cache_mib=0)
 CHAT = Chat((ChatTurn("user", "hi"),))
 SOURCE = Path(__file__).parents[3] / "src"
 
-SERVER = r'''
+SERVER = r"""
 import json, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 ThreadingHTTPServer(("127.0.0.1", int(flags["--port"])), Handler).serve_forever()
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +114,10 @@ async def until(is_true: Callable[[], object], limit_s: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
+def command_lines() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
 def is_alive(pid: int) -> bool:
     with suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -141,7 +145,7 @@ async def test_the_key_is_on_no_command_line_in_no_file_and_in_no_log(binary: Pa
     async with running(binary) as engine:
         assert engine._child
         key = engine._child._key
-        shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        shown = command_lines()
     files = [path.read_text(errors="replace") for path in binary.parent.rglob("*") if path.is_file()]
     assert len(key) > 30
     assert key not in shown
@@ -264,11 +268,15 @@ asyncio.run(main())
 """
 
 
+def start_parent(binary: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PARENT, str(binary)], stdout=subprocess.PIPE)
+
+
 @pytest.mark.parametrize("when", ["loading", "running"])
 async def test_no_child_outlives_a_parent_that_was_killed(binary: Path, when: str):
     if when == "loading":
         (binary.parent / "loaded").unlink()
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(binary)], stdout=subprocess.PIPE)
+    parent = start_parent(binary)
     try:
         await until(lambda: children_of(parent.pid))
         (child,) = children_of(parent.pid)

@@ -70,7 +70,9 @@ def test_layers_that_look_through_a_window_need_no_long_cache(tmp_path: Path):
 
 def test_of_many_experts_only_those_met_count(tmp_path: Path):
     moe = SMALL | {"llama.expert_count": 64, "llama.expert_used_count": 2, "llama.expert_feed_forward_length": 128}
-    assert read_header(model(tmp_path / "a.gguf", moe)).num_weights < read_header(model(tmp_path / "b.gguf")).num_weights
+    assert (
+        read_header(model(tmp_path / "a.gguf", moe)).num_weights < read_header(model(tmp_path / "b.gguf")).num_weights
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class FakeServer:
     async def template(self, request: web.Request) -> web.Response:
         messages = (await request.json())["messages"]
         places = [i for i, message in enumerate(messages) if message["role"] == "system"]
-        if self.system == "nowhere" and places or self.system == "first" and any(places):
+        if (self.system == "nowhere" and places) or (self.system == "first" and any(places)):
             return web.json_response({"error": {"message": "System role not supported"}}, status=500)
         turns = [f"{message['role']}:{message['content']}<|end|>" for message in messages]
         return web.json_response({"prompt": self.bos + "".join(turns) + "assistant:"})

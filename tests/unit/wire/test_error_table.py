@@ -39,12 +39,14 @@ OLD, NEW = Version.V2023_06_01, Version.V2026_10_21
 PARSERS = {"message": parse_message, "count": parse_count, "complete": parse_complete}
 NOT_JSON = "The request body is not valid JSON: "
 DOCS = "Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
+IMPORTANT = f"{DOCS}#important-considerations-when-using-extended-thinking"
 LOOP = (
     "When `thinking` is enabled, a final `assistant` message must start with a thinking block (preceding the lastmost "
     "set of `tool_use` and `tool_result` blocks). We recommend you include thinking blocks from previous turns. To "
     f"avoid this requirement, disable `thinking`. {DOCS}"
 )
 ORPHAN = "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+TWICE = "each tool_use must have a single result. Found multiple `tool_result` blocks with id:"
 MISSING = "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
 ORDER = (
     "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that blocks are processed "
@@ -288,8 +290,8 @@ VALUES = [
     ),
     Row(
         blocks(PNG | {"source": {"type": "base64", "media_type": "image/bmp", "data": "a"}}),
-        "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or "
-        "'image/webp'",
+        "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' "
+        "or 'image/webp'",
     ),
     Row(
         blocks(PNG | {"source": {"type": "s3"}}),
@@ -555,11 +557,11 @@ PAIRS = [
     ),
     Row(
         says(*ASKED, user([result(), result()])),
-        "messages.2.content.1: each tool_use must have a single result. Found multiple `tool_result` blocks with id: toolu_1",
+        f"messages.2.content.1: {TWICE} toolu_1",
     ),
     Row(
         says(*ASKED, user([result()]), user([text(), result()])),
-        "messages.3.content.1: each tool_use must have a single result. Found multiple `tool_result` blocks with id: toolu_1",
+        f"messages.3.content.1: {TWICE} toolu_1",
     ),
     Row(says(user("a"), assistant([call(), call()])), "messages.1.content.1: `tool_use` ids must be unique"),
     Row(
@@ -627,20 +629,19 @@ TOGETHER = [
     ),
     Row(
         body(thinking=THINK, max_tokens=2048, temperature=0.5),
-        f"`temperature` may only be set to 1 when thinking is enabled. {DOCS}#important-considerations-when-using-extended-thinking",
+        f"`temperature` may only be set to 1 when thinking is enabled. {IMPORTANT}",
     ),
     Row(
         body(thinking={"type": "adaptive"}, temperature=0),
-        f"`temperature` may only be set to 1 when thinking is enabled. {DOCS}#important-considerations-when-using-extended-thinking",
+        f"`temperature` may only be set to 1 when thinking is enabled. {IMPORTANT}",
     ),
     Row(
         body(thinking=THINK, max_tokens=2048, top_p=0.5),
-        "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled. "
-        f"{DOCS}#important-considerations-when-using-extended-thinking",
+        f"`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled. {IMPORTANT}",
     ),
     Row(
         body(thinking=THINK, max_tokens=2048, top_k=5),
-        f"`top_k` must be unset when thinking is enabled. {DOCS}#important-considerations-when-using-extended-thinking",
+        f"`top_k` must be unset when thinking is enabled. {IMPORTANT}",
     ),
     Row(
         body(thinking=THINK, max_tokens=2048, tools=[tool()], tool_choice={"type": "any"}),

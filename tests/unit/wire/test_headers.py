@@ -36,7 +36,7 @@ def test_a_cloud_names_the_older_version_its_own_way(value: str) -> None:
 
 
 def test_a_cloud_body_needs_its_version() -> None:
-    with pytest.raises(ApiError, match="^anthropic_version: Field required$"):
+    with pytest.raises(ApiError, match=r"^anthropic_version: Field required$"):
         versions.from_cloud_body(None)
 
 

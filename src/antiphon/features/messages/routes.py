@@ -15,7 +15,7 @@ from antiphon.wire.parse import parse_count, parse_message
 def routes(messages: Messages) -> list[Route]:
     async def create(call: Call) -> None:
         body = await call.body(MESSAGES_LIMIT_BYTES)
-        request = parse_message(body, call.version, strict=call.shared.settings.strict)
+        request = parse_message(body, call.version, strict=call.shared.settings.strict, betas=call.betas)
         call.outcome.model = request.model
         async with call.watch(), messages.create(call.principal, request) as reply:
             try:
