@@ -42,7 +42,9 @@ def _measure(options: Options, wanted: list[str]) -> list[report.Line]:
         bench = Bench(stage, options)
         for row in wanted:
             print(f"bench: row {row}", file=sys.stderr)
-            lines += ROWS[row](bench)
+            for line in ROWS[row](bench):
+                print(f"bench:   {line.what}: {report.figure_of(line)} {line.verdict}", file=sys.stderr)
+                lines.append(line)
     return lines
 
 

@@ -1,7 +1,8 @@
 """The ruler: the plainest Messages gateway that Python allows. `python -m bench.bare PORT ENGINE_URL`
 
 Starlette's router and aiohttp, nothing else: no key, no check of the request, no limits, no metrics, no log, no pings,
-no watch over the client. It does what a gateway cannot leave out: parse, ask, re-frame. What is ready together is one send.
+no watch over the client. It does what a gateway cannot leave out: parse, ask, re-frame; what is ready together is one
+send.
 """
 
 import sys

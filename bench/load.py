@@ -55,7 +55,8 @@ async def _run(port: int, request: bytes, connections: int, seconds: float, stag
         await asyncio.gather(*(client.ended for client in clients))
     load.wall_s = time.perf_counter() - started
     if load.failures:
-        raise SystemExit(f"bench: {len(load.failures)} replies failed, such as {load.failures[0][:1000]!r}")
+        reply = load.failures[0]
+        raise SystemExit(f"bench: {len(load.failures)} replies failed, such as {reply[:200]!r} ... {reply[-1000:]!r}")
     return load
 
 

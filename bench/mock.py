@@ -10,19 +10,22 @@ token, until it is false again); any request to it is told what the mock has see
 
 import argparse
 import asyncio
-import contextlib
 import time
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import cycle, islice
+from typing import Any, TypeVar
 
 import orjson
 
-WORD = " antiphon"
+WORDS = (" antiphon", " antiphon,")
+"""In turns: LiteLLM ends a stream that says the same a hundred times."""
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
 _GENERATE = (b"/v1/chat/completions", b"/completion")
 
 Parts = tuple[bytes, ...]
+T = TypeVar("T")
 
 
 class State:
@@ -36,13 +39,13 @@ class State:
         self.num_requests = 0
         self.num_open = 0
         self.aborted_at: list[float] = []
-        self.held: list[Upstream] = []
+        self.held: set[Upstream] = set()
 
     def control(self, changes: dict[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
             setattr(self, name, value)
         if not self.is_held:
-            held, self.held = self.held, []
+            held, self.held = self.held, set()
             for stream in held:
                 stream.release()
         return {"requests": self.num_requests, "open": self.num_open, "aborted_at": self.aborted_at}
@@ -59,6 +62,10 @@ def _frame(data: Any) -> bytes:
     return b"%x\r\n%b\r\n" % (len(line), line)
 
 
+def _in_turns(values: Sequence[T], number: int) -> list[T]:
+    return list(islice(cycle(values), number))
+
+
 def _chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> dict[str, Any]:
     choices = [{"index": 0, "delta": delta, "finish_reason": reason}]
     return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "mock", "choices": choices} | more
@@ -66,16 +73,16 @@ def _chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> dic
 
 @lru_cache(maxsize=64)
 def _chat_stream(num_tokens: int) -> Parts:
-    word = _frame(_chunk({"content": WORD}))
+    words = _in_turns([_frame(_chunk({"content": word})) for word in WORDS], num_tokens)
     usage = _chunk({}, usage=_chat_usage(num_tokens)) | {"choices": []}
     end = _frame(_chunk({}, "length")) + _frame(usage) + _frame(b"[DONE]") + _END
     start = _frame(_chunk({"role": "assistant", "content": ""}))
-    return (_HEAD + start, *[word] * num_tokens, end)
+    return (_HEAD + start, *words, end)
 
 
 @lru_cache(maxsize=64)
 def _chat_whole(num_tokens: int) -> bytes:
-    message = {"role": "assistant", "content": WORD * num_tokens}
+    message = {"role": "assistant", "content": "".join(_in_turns(WORDS, num_tokens))}
     choices = [{"index": 0, "message": message, "finish_reason": "length"}]
     reply = {"id": "c1", "object": "chat.completion", "created": 1, "model": "mock", "choices": choices}
     return _reply(reply | {"usage": _chat_usage(num_tokens)})
@@ -99,10 +106,10 @@ def _raw_end(num_tokens: int, num_prompt: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _raw_stream(num_tokens: int, num_prompt: int, has_progress: bool) -> Parts:
-    word = _frame(_raw_token(WORD, num_prompt))
+    words = _in_turns([_frame(_raw_token(word, num_prompt)) for word in WORDS], num_tokens)
     progress = [_frame(_raw_token("", num_prompt, prompt_progress=_progress(num_prompt, n))) for n in (0, num_prompt)]
     start = _HEAD + (b"".join(progress) if has_progress else b"")
-    return (start, *[word] * num_tokens, _frame(_raw_end(num_tokens, num_prompt)) + _END)
+    return (start, *words, _frame(_raw_end(num_tokens, num_prompt)) + _END)
 
 
 def _progress(total: int, processed: int) -> dict[str, int]:
@@ -110,7 +117,7 @@ def _progress(total: int, processed: int) -> dict[str, int]:
 
 
 def _raw_whole(num_tokens: int, num_prompt: int) -> bytes:
-    return _reply(_raw_end(num_tokens, num_prompt) | {"content": WORD * num_tokens})
+    return _reply(_raw_end(num_tokens, num_prompt) | {"content": "".join(_in_turns(WORDS, num_tokens))})
 
 
 _MODEL = {"id": "mock", "object": "model", "created": 1, "owned_by": "mock", "max_model_len": 262144}
@@ -161,8 +168,7 @@ class Upstream(asyncio.Protocol):
         if self._parts:
             self._state.num_open -= 1
             self._state.aborted_at.append(time.monotonic())
-            with contextlib.suppress(ValueError):
-                self._state.held.remove(self)
+            self._state.held.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -197,7 +203,7 @@ class Upstream(asyncio.Protocol):
         if len(self._parts) > 1:
             self._transport.write(self._parts.pop() + self._parts.pop())
         if self._state.is_held:
-            self._state.held.append(self)
+            self._state.held.add(self)
         else:
             self._at(when + self._state.pace_ms / 1e3, self._go_on)
 

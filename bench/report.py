@@ -122,7 +122,7 @@ def render(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
     for line in lines:
         cells = [_number(statistics.median(line.values[name])) if line.values.get(name) else "" for name in names]
         target = str(line.limit) if line.limit else ""
-        table.append(f"| {' | '.join([line.row, line.what, line.unit, *cells, _figure(line), target, line.verdict])} |")
+        table.append(f"| {' | '.join([line.row, line.what, line.unit, *cells, figure_of(line), target, line.verdict])} |")
     notes = [f"- {line.row}, {line.what}: {'; '.join(line.notes)}" for line in lines if line.notes]
     return "\n".join([_heading(facts), "", *table, "", *notes, ""])
 
@@ -136,7 +136,7 @@ def _heading(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _figure(line: Line) -> str:
+def figure_of(line: Line) -> str:
     if not line.figure:
         return ""
     middle, least, most = statistics.median(line.figure), min(line.figure), max(line.figure)

@@ -227,6 +227,7 @@ class _Child:
             await self._process.wait()
 
     def _kill(self, number: int) -> None:
+        """The whole group: the watcher outlives its engine for a moment, and keeps the group's number taken."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
