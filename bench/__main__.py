@@ -74,6 +74,7 @@ def _options(given: argparse.Namespace) -> Options:
         seconds=0.5 if given.quick else given.seconds,
         samples=30 if given.quick else 200,
         streams=200 if given.quick else 1000,
+        tokens=32 if given.quick else 128,
         source=given.source.resolve(),
         against=given.against and given.against.resolve(),
         model=given.model if is_real else None,

@@ -122,7 +122,8 @@ def render(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
     for line in lines:
         cells = [_number(statistics.median(line.values[name])) if line.values.get(name) else "" for name in names]
         target = str(line.limit) if line.limit else ""
-        table.append(f"| {' | '.join([line.row, line.what, line.unit, *cells, figure_of(line), target, line.verdict])} |")
+        row = [line.row, line.what, line.unit, *cells, figure_of(line), target, line.verdict]
+        table.append(f"| {' | '.join(row)} |")
     notes = [f"- {line.row}, {line.what}: {'; '.join(line.notes)}" for line in lines if line.notes]
     return "\n".join([_heading(facts), "", *table, "", *notes, ""])
 

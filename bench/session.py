@@ -20,6 +20,8 @@ class Options:
     samples: int
     streams: int
     """Streams that row 8 holds open."""
+    tokens: int
+    """The length of a reply of the row with a real model."""
     source: Path
     against: Path | None
     model: Path | None

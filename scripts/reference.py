@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from antiphon.core.errors import Kind
@@ -21,7 +22,7 @@ def settings() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _default(field) -> str:
+def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "`~/.local/share/antiphon`"
     return "" if field.default in (None, PydanticUndefined) else f"`{field.default}`"

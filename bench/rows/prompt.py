@@ -54,7 +54,7 @@ def _beside_llamacpp(bench: Bench) -> list[Line]:
             body = _body(_prompt(length - 100))
 
             def first_ms(target: Target, body: dict[str, Any] = body) -> float:
-                answers = [talk.ask(target.child.port, target.request(body)) for _ in range(5)]
+                answers = [talk.ask(target.child.port, target.request(body)) for _ in range(3)]
                 return statistics.median(answer.first_s for answer in answers) * 1e3
 
             lines.append(_line(name, "SmolLM2, cached", bench.take_turns([bare, ours], first_ms)))

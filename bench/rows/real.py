@@ -10,7 +10,6 @@ from bench.report import Limit, Line, over
 from bench.session import READY_BODY, Bench, Target
 
 _NUM_STREAMS = (1, 2, 4, 8)
-_MAX_TOKENS = 128
 _LIMIT = Limit(0.97, is_least=True)
 
 
@@ -22,7 +21,7 @@ def tokens_per_second(bench: Bench) -> list[Line]:
         for num_streams in _NUM_STREAMS:
 
             def rate(target: Target, num_streams: int = num_streams) -> float:
-                requests = [target.request(_body(number)) for number in range(num_streams)]
+                requests = [target.request(_body(number, bench.options.tokens)) for number in range(num_streams)]
                 return talk.ask_together(target.child.port, requests)
 
             found = bench.take_turns([bare, ours], rate)
@@ -32,10 +31,10 @@ def tokens_per_second(bench: Bench) -> list[Line]:
     return lines
 
 
-def _body(number: int) -> dict[str, Any]:
+def _body(number: int, max_tokens: int) -> dict[str, Any]:
     text = f"Story {number}: write a very long story about the sea, the wind and a lighthouse. Do not stop."
     messages = [{"role": "user", "content": text}]
-    return {"model": "claude-x", "max_tokens": _MAX_TOKENS, "temperature": 0, "stream": True, "messages": messages}
+    return {"model": "claude-x", "max_tokens": max_tokens, "temperature": 0, "stream": True, "messages": messages}
 
 
 @contextmanager

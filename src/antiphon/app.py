@@ -57,7 +57,7 @@ class App:
         return bool(self.catalog.models) and not self.door.is_draining
 
     async def start(self) -> None:
-        """Connect the engine and learn its models: waits for one that is still away; OperatorError if it cannot work."""
+        """Connect the engine and learn its models. Waits for one that is away; OperatorError if it cannot work."""
         if self._engine is None:
             self._engine = await connect(self.settings, self._clock)
         specs = await self._ask_models(self._engine)

@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8484, ge=0, le=65535, description="The port to listen on.")
     data_dir: Path = Field(default_factory=default_data_dir, description="Where keys, logs and models are kept.")
-    model: str | None = Field(None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model.")
+    model: str | None = Field(
+        None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model."
+    )
     engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
     engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")

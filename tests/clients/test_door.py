@@ -21,10 +21,18 @@ OLD, NEW = "2023-06-01", "2026-10-21"
         ({"anthropic-version": NEW, "authorization": "Bearer wrong"}, 401, "API key is invalid."),
         ({"anthropic-version": OLD, "authorization": "Bearer wrong"}, 401, "invalid x-api-key"),
         ({"anthropic-version": OLD, "authorization": f"Basic {API_KEY}"}, 401, "x-api-key header is required"),
-        ({"anthropic-version": OLD, "x-api-key": "wrong", "authorization": f"Bearer {API_KEY}"}, 401, "invalid x-api-key"),
+        (
+            {"anthropic-version": OLD, "x-api-key": "wrong", "authorization": f"Bearer {API_KEY}"},
+            401,
+            "invalid x-api-key",
+        ),
         ({"anthropic-version": OLD, "x-api-key": "schlüssel"}, 401, "invalid x-api-key"),
         ({"x-api-key": API_KEY}, 400, "anthropic-version: header is required"),
-        ({"x-api-key": API_KEY, "anthropic-version": "1999-01-01"}, 400, 'anthropic-version: "1999-01-01" is not a valid version'),
+        (
+            {"x-api-key": API_KEY, "anthropic-version": "1999-01-01"},
+            400,
+            'anthropic-version: "1999-01-01" is not a valid version',
+        ),
     ],
 )
 async def test_who_is_refused_and_how(headers: dict[str, str], status: int, message: str):
@@ -91,7 +99,9 @@ async def test_unknown_fields_and_betas_are_refused_only_when_strict():
         field, named = await strict.post("/v1/messages", request), await strict.post("/v1/messages", ask(), **beta)
     assert (field[0], field[1]["error"]["message"]) == (400, "bogus: Extra inputs are not permitted")
     assert named[0] == 400
-    assert named[1]["error"]["message"].startswith("Unexpected value(s) `nothing-2020-01-01` for the `anthropic-beta` header.")
+    assert named[1]["error"]["message"].startswith(
+        "Unexpected value(s) `nothing-2020-01-01` for the `anthropic-beta` header."
+    )
 
 
 async def test_models_in_pages():
@@ -135,14 +145,21 @@ async def test_an_unknown_model_is_404_in_the_apis_words():
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}
 UNSERVED = [
     (ask(tools=[{"name": "t", "input_schema": {"type": "object"}}]), "tools.0: tools of type 'custom'"),
-    (ask(tools=[{"type": "web_search_20250305", "name": "web_search"}]), "tools.0: tools of type 'web_search_20250305'"),
+    (
+        ask(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
+        "tools.0: tools of type 'web_search_20250305'",
+    ),
     (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
         ask([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}]),
         "messages.0.content.0: blocks of type 'document'",
     ),
     (
-        ask(output_config={"format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}}),
+        ask(
+            output_config={
+                "format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
+            }
+        ),
         "output_config.format: structured outputs",
     ),
 ]

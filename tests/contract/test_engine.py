@@ -138,6 +138,12 @@ async def test_an_engine_that_is_away_is_overloaded_before_anything_is_promised(
     assert refused.value.kind is Kind.OVERLOADED
 
 
+async def _break_while_reading(bursts: AsyncGenerator[list[Piece], None], state: mock.State) -> None:
+    async for _ in bursts:
+        for held in state.held:
+            held._transport.abort()
+
+
 @all_dialects
 async def test_a_connection_that_breaks_in_the_middle_is_one_internal_error(dialect: str):
     async with upstream(dialect) as (engine, state, _):
@@ -145,7 +151,5 @@ async def test_a_connection_that_breaks_in_the_middle_is_one_internal_error(dial
         model = (await engine.models())[0].name
         bursts = engine.generate(model, await engine.prepare(model, CHAT), Sampling(), 50)
         with pytest.raises(ApiError) as failed:
-            async for _ in bursts:
-                for held in state.held:
-                    held._transport.abort()
+            await _break_while_reading(bursts, state)
     assert failed.value.kind is Kind.INTERNAL

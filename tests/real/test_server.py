@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,11 +39,11 @@ def small(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield served
 
 
-def user(text: str) -> dict[str, Any]:
+def user(text: str) -> Any:
     return {"role": "user", "content": text}
 
 
-def assistant(text: str) -> dict[str, Any]:
+def assistant(text: str) -> Any:
     return {"role": "assistant", "content": text}
 
 
@@ -79,12 +80,18 @@ def test_create_stream_count_and_models(server: Served):
 
 OLD: dict[str, Any] = {"default_headers": {"anthropic-version": "2023-06-01"}}
 GREEDY = {"temperature": 0}
-COUNTING: list[Any] = [user("Count from one to ten in words, separated by commas."), assistant("one, two, three, four,")]
+COUNTING: list[Any] = [
+    user("Count from one to ten in words, separated by commas."),
+    assistant("one, two, three, four,"),
+]
 
 COUNTED: dict[str, dict[str, Any]] = {
     "one turn": {"messages": [user("hi")]},
     "system": {"system": "You are a poet.", "messages": [user("hi")]},
-    "system blocks": {"system": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "messages": [user("hi")]},
+    "system blocks": {
+        "system": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+        "messages": [user("hi")],
+    },
     "several turns": {"messages": [user("hi"), assistant("hello"), user("how are you?")]},
     "merged roles": {"messages": [user("one"), user("two"), assistant("x"), assistant("y"), user("three")]},
     "system in the middle": {
@@ -124,7 +131,7 @@ def test_message_start_at_once_and_no_silence_on_a_long_prompt(server: Served):
     started_s = next(at for at, data in arrivals if b"message_start" in data)
     first_s = next(at for at, data in arrivals if b"content_block_start" in data or b"message_delta" in data)
     times = [at for at, _ in arrivals]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert json.loads(_data_of(raw, "message_start"))["message"]["usage"]["input_tokens"] > 4000
     assert started_s < 1.5, f"message_start after {started_s:.1f} s"
     assert first_s - started_s > 1, "the prompt was computed before message_start could prove anything"
@@ -136,9 +143,16 @@ def _data_of(raw: bytes, event: str) -> bytes:
 
 
 def test_the_prefill_is_continued_and_not_repeated(server: Served):
+    """It goes on from there; and the prompt ends with the prefill, with no new turn after it."""
+    begun = [COUNTING[0], assistant("one, two, three, four, five, six, seven")]
     with server.sdk(**OLD) as client:
-        message = client.messages.create(model=MODEL, max_tokens=8, messages=COUNTING, extra_body=GREEDY)
-    assert text_of(message).strip().startswith("five"), text_of(message)
+        message = client.messages.create(model=MODEL, max_tokens=8, messages=begun, extra_body=GREEDY)
+        counts = [
+            client.messages.count_tokens(model=MODEL, messages=turns).input_tokens
+            for turns in ([COUNTING[0]], [COUNTING[0], assistant("one")])
+        ]
+    assert text_of(message).startswith(", eight"), text_of(message)
+    assert counts[1] == counts[0] + 1
 
 
 def test_a_stop_sequence_across_tokens(server: Served):
@@ -172,13 +186,14 @@ def test_too_long_a_prompt_is_told_in_the_words_that_clients_know(small: Served)
 def test_a_reply_that_fills_the_window_says_so(small: Served):
     with small.sdk() as client:
         text = words(440)
-        num_input = client.messages.count_tokens(model=MODEL, messages=[user(text), assistant("Once upon")]).input_tokens
+        turns = [user(text), assistant("Once upon")]
+        num_input = client.messages.count_tokens(model=MODEL, messages=turns).input_tokens
+        message = None
         for _ in range(4):
-            message = client.messages.create(
-                model=MODEL, max_tokens=5000, messages=[user(text), assistant("Once upon")], stop_sequences=["\x00"]
-            )
+            message = client.messages.create(model=MODEL, max_tokens=5000, messages=turns, stop_sequences=["\x00"])
             if message.stop_reason != "end_turn":  # the model may end its turn before
                 break
+    assert message
     assert message.stop_reason == "model_context_window_exceeded"
     assert num_input + message.usage.output_tokens == 512
 

@@ -22,10 +22,8 @@ class Upstream:
         self.url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
             headers={"authorization": f"Bearer {key}"} if key else {},
             auto_decompress=False,
-            json_serialize=lambda data: orjson.dumps(data).decode(),
         )
 
     async def has(self, path: str) -> bool:
@@ -45,9 +43,8 @@ class Upstream:
         return orjson.loads(content)
 
     async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        request = self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=_SMALL)
         try:
-            async with request as response:
+            async with await self._open(method, path, body, limit=_SMALL) as response:
                 content = await response.read()
         except aiohttp.ClientError as error:
             raise overloaded() from error
@@ -57,11 +54,23 @@ class Upstream:
             raise overloaded()
         return response.status, content
 
+    async def _open(
+        self, method: str, path: str, body: bytes | None, *, limit: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """The reply's head. Asked once more if a connection that was kept turns out to be closed: engines do so after
+        a few idle seconds, and llama.cpp often after a stream, without a word."""
+        try:
+            return await self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=limit)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            return await self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=limit)
+
     @asynccontextmanager
     async def stream(self, path: str, data: Any) -> AsyncGenerator[DataLines, None]:
         """POST `data` and read the events of the reply. Leaving the context closes the connection."""
         try:
-            response = await self._session.post(self.url + path, data=orjson.dumps(data), headers=_JSON)
+            response = await self._open("POST", path, orjson.dumps(data), limit=_UNBOUNDED)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
             raise overloaded() from error
         except aiohttp.ClientError as error:
@@ -78,6 +87,7 @@ class Upstream:
 
 _SMALL = aiohttp.ClientTimeout(total=60, sock_connect=_CONNECT_TIMEOUT_S)
 """For what an engine answers without computing; a stream may take as long as it takes."""
+_UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
 _JSON = {"content-type": "application/json"}
 
 

@@ -90,7 +90,7 @@ def _unpack(archive: Path, wheel: _Wheel, target: Path) -> Path:
 
 
 def _find_on_hub(spec: str, folder: Path) -> ModelFile:
-    """`org/repo[:quant]`: the file of the repository whose name has `quant` in it. One that was fetched once is kept."""
+    """`org/repo[:quant]`: the file whose name has `quant` in it. One that was fetched once is kept."""
     repo, _, quant = spec.partition(":")
     folder = folder / repo.replace("/", "--")
     kept = [path.name for path in folder.glob("*.gguf")]
@@ -100,14 +100,14 @@ def _find_on_hub(spec: str, folder: Path) -> ModelFile:
 
 def _fetch(repo: str, quant: str, folder: Path) -> str:
     from httpx2 import HTTPError  # noqa: TID251 the hub's library lets its client's errors through
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
         names = [name for name in HfApi().list_repo_files(repo) if name.endswith(".gguf")]
         if name := _choose(names, quant):
             log.info("fetching %s of hf:%s", name, repo)
-            hf_hub_download(repo, name, local_dir=folder)
+            HfApi().hf_hub_download(repo, name, local_dir=folder)  # pyright: ignore[reportUnknownMemberType]
             return name
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         raise OperatorError(

@@ -13,7 +13,7 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
-    """The whole body. Raises 413 once more than `limit_bytes` are announced or have come, 400 for a content-encoding."""
+    """The whole body. Raises 413 once more than `limit_bytes` are announced or have come, 400 if it is encoded."""
     _check_head(headers, limit_bytes)
     chunks: list[bytes] = []
     size = 0

@@ -98,6 +98,7 @@ def test_a_repository_that_is_not_there_is_one_sentence(hub: str, tmp_path: Path
     assert "The model hf:org/nothing cannot be fetched" in fetch(hub, "hf:org/nothing", tmp_path)
 
 
+@pytest.mark.slow  # the hub's library tries again for a while
 def test_a_hub_that_is_away_is_one_sentence(tmp_path: Path):
     assert "The model hf:org/tiny cannot be fetched" in fetch("http://127.0.0.1:9", "hf:org/tiny", tmp_path)
 

@@ -30,7 +30,6 @@ class Work:
 async def work_of(num_bursts: int, monkeypatch: Any) -> Work:
     work, engine, clock = Work(), ScriptedEngine(), CountingClock()
 
-
     def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         if "antiphon" in str(coroutine.cr_code.co_filename) or "uvicorn" in str(coroutine.cr_code.co_filename):
             work.num_tasks += 1

@@ -3,12 +3,10 @@
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-import aiohttp
 import orjson
 
 from antiphon.core.errors import ApiError, Kind, internal, invalid
@@ -89,8 +87,7 @@ class LlamaCpp:
     ) -> AsyncGenerator[list[Piece], None]:
         body = completion(prompt.payload, sampling, max_tokens)
         read = _read if max_tokens else _read_silently
-        async with AsyncExitStack() as stack:
-            events = await _again(lambda: stack.enter_async_context(self._upstream.stream("/completion", body)))
+        async with self._upstream.stream("/completion", body) as events:
             while lines := await events.read():
                 pieces = [piece for line in lines if (piece := read(line)) != _NOTHING]
                 if pieces:
@@ -106,7 +103,9 @@ class LlamaCpp:
         """The template's text. Raises 400 if the template refuses the turns."""
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            reply = await self._post("/apply-template", {"messages": messages, "add_generation_prompt": True})
+            reply = await self._upstream.post_json(
+                "/apply-template", {"messages": messages, "add_generation_prompt": True}
+            )
         except ApiError as error:
             if error.kind is not Kind.INTERNAL:
                 raise
@@ -118,10 +117,7 @@ class LlamaCpp:
     ) -> list[int]:
         content = parts[0] if len(parts) == 1 else parts
         body = {"content": content, "add_special": add_special, "parse_special": parse_special}
-        return (await self._post("/tokenize", body))["tokens"]
-
-    async def _post(self, path: str, data: Any) -> Any:
-        return await _again(lambda: self._upstream.post_json(path, data))
+        return (await self._upstream.post_json("/tokenize", body))["tokens"]
 
     def _guard(self, habits: _Habits, text: str) -> str:
         """`text` with every control token's name cut in two, so that it stays text: nobody can close their own turn."""
@@ -146,7 +142,9 @@ class LlamaCpp:
         meta: dict[str, Any] = (await self._upstream.get_json("/v1/models"))["data"][0].get("meta") or {}
         if "n_vocab" not in meta:
             return set()
-        listing = await self._post("/tokenize", {"content": list(range(meta["n_vocab"])), "with_pieces": True})
+        listing = await self._upstream.post_json(
+            "/tokenize", {"content": list(range(meta["n_vocab"])), "with_pieces": True}
+        )
         pieces = {
             token["id"]: token["piece"]
             for token in listing["tokens"]
@@ -173,18 +171,6 @@ class LlamaCpp:
             return False
         places = [text.find(turn.text) for turn in turns]
         return -1 not in places and places == sorted(places)
-
-
-async def _again(ask: Callable[[], Awaitable[_T]]) -> _T:
-    """Ask once more if the connection was a kept one that had just been closed: the server does so after a stream,
-    without a word, and after five idle seconds."""
-    try:
-        return await ask()
-    except ApiError as error:
-        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
-        if is_refused or not isinstance(error.__cause__, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
-            raise
-    return await ask()
 
 
 def fold(turns: Sequence[ChatTurn], system_turns: SystemTurns) -> Sequence[ChatTurn]:
