@@ -17,7 +17,7 @@ from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import Engine
 from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Piece, Sampling
+from antiphon.turn.pieces import Piece, Wish
 from bench import mock
 
 CHAT = Chat((ChatTurn("system", "be brief"), ChatTurn("user", "one two three")))
@@ -49,7 +49,7 @@ async def any_engine(kind: str) -> AsyncGenerator[tuple[Engine, str]]:
 
 async def generate(engine: Engine, model: str, max_tokens: int) -> list[list[Piece]]:
     prompt = await engine.prepare(model, CHAT)
-    return [burst async for burst in engine.generate(model, prompt, Sampling(), max_tokens)]
+    return [burst async for burst in engine.generate(model, prompt, Wish(max_tokens))]
 
 
 all_engines = pytest.mark.parametrize("kind", ["fake", *DIALECTS])
@@ -90,20 +90,39 @@ async def test_a_reply_ends_with_its_stop_and_no_later_than_it_may(kind: str):
 
 
 @all_engines
+async def test_a_reply_that_is_awaited_whole_is_the_same(kind: str):
+    async with any_engine(kind) as (engine, model):
+        prompt = await engine.prepare(model, CHAT)
+        texts, lasts = [], []
+        for wish in (Wish(20), Wish(20, is_awaited_whole=True)):
+            bursts = [burst async for burst in engine.generate(model, prompt, wish)]
+            texts.append("".join(piece.text for burst in bursts for piece in burst))
+            lasts.append((bursts[-1][-1].num_output, bursts[-1][-1].stop))
+    assert texts[0] == texts[1] != ""
+    assert lasts[0][0] == lasts[1][0] == 20
+    assert lasts[0][1]
+    assert lasts[1][1]
+    assert (lasts[0][1].cause, lasts[0][1].num_input) == (lasts[1][1].cause, lasts[1][1].num_input)
+
+
+@all_engines
 async def test_nothing_is_asked_before_the_first_piece_is(kind: str):
     async with any_engine(kind) as (engine, model):
         prompt = await engine.prepare(model, CHAT)
-        await engine.generate(model, prompt, Sampling(), 5).aclose()
+        await engine.generate(model, prompt, Wish(5)).aclose()
 
 
 @all_dialects
 @pytest.mark.parametrize("when", ["prefill", "mid-stream"])
 @pytest.mark.parametrize("how", ["aclose", "cancel"])
-async def test_dropping_the_output_closes_the_connection_at_once(dialect: str, when: str, how: str):
+@pytest.mark.parametrize("is_awaited_whole", [False, True])
+async def test_dropping_the_output_closes_the_connection_at_once(
+    dialect: str, when: str, how: str, is_awaited_whole: bool
+):
     async with upstream(dialect) as (engine, state, _):
         state.prefill_ms, state.is_held = (60_000, False) if when == "prefill" else (0, True)
         model = (await engine.models())[0].name
-        bursts = engine.generate(model, await engine.prepare(model, CHAT), Sampling(), 50)
+        bursts = engine.generate(model, await engine.prepare(model, CHAT), Wish(50, is_awaited_whole=is_awaited_whole))
         reading = asyncio.ensure_future(_read(bursts))
         await asyncio.sleep(0.1)
         assert state.num_open == 1
@@ -133,7 +152,7 @@ async def test_an_engine_that_is_away_is_overloaded_before_anything_is_promised(
         await engine.aclose()
         away = DIALECTS[dialect](Upstream("http://127.0.0.1:9"))
         with pytest.raises(ApiError) as refused:
-            await anext(away.generate(model, prompt, Sampling(), 5))
+            await anext(away.generate(model, prompt, Wish(5)))
         await away.aclose()
     assert refused.value.kind is Kind.OVERLOADED
 
@@ -149,7 +168,7 @@ async def test_a_connection_that_breaks_in_the_middle_is_one_internal_error(dial
     async with upstream(dialect) as (engine, state, _):
         state.is_held = True
         model = (await engine.models())[0].name
-        bursts = engine.generate(model, await engine.prepare(model, CHAT), Sampling(), 50)
+        bursts = engine.generate(model, await engine.prepare(model, CHAT), Wish(50))
         with pytest.raises(ApiError) as failed:
             await _break_while_reading(bursts, state)
     assert failed.value.kind is Kind.INTERNAL

@@ -23,7 +23,7 @@ from antiphon.engines import gguf
 from antiphon.engines.child import ChildEngine
 from antiphon.engines.dialects import llamacpp
 from antiphon.turn.chat import Chat, ChatRole, ChatTurn
-from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop
+from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop, Wish
 
 pytestmark = pytest.mark.real
 MODEL = "smollm2"
@@ -49,7 +49,7 @@ async def run(
     engine: ChildEngine, wanted: Chat, max_tokens: int = 8, sampling: Sampling = GREEDY
 ) -> tuple[Prompt, list[Piece]]:
     prompt = await engine.prepare(MODEL, wanted)
-    bursts = engine.generate(MODEL, prompt, sampling, max_tokens)
+    bursts = engine.generate(MODEL, prompt, Wish(max_tokens, sampling))
     return prompt, [piece async for burst in bursts for piece in burst]
 
 
@@ -262,7 +262,7 @@ async def test_the_engine_stands_still_soon_after_a_call_is_dropped(
     pid = engine.pid
     assert pid
     prompt = await engine.prepare(MODEL, chat(("user", words(4000 if when == "prefill" else 20))))
-    bursts = engine.generate(MODEL, prompt, Sampling(), 4000)
+    bursts = engine.generate(MODEL, prompt, Wish(4000))
     while not (pieces := await anext(bursts)) or not (
         pieces[-1].num_output > 5 or (when == "prefill" and pieces[-1].progress and pieces[-1].progress.num_done > 200)
     ):
@@ -287,7 +287,7 @@ async def test_a_model_that_is_cut_off_cannot_be_loaded(smollm2: Path, tmp_path:
 
 async def test_a_killed_child_costs_one_clean_error_and_answers_again_within_15_s(engine: ChildEngine):
     prompt = await engine.prepare(MODEL, chat(("user", "Tell a long story")))
-    bursts = engine.generate(MODEL, prompt, Sampling(), 2000)
+    bursts = engine.generate(MODEL, prompt, Wish(2000))
     for _ in range(5):
         await anext(bursts)
     first = engine.pid

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -88,4 +89,9 @@ async def sleep(clock: Clock, delay_s: float) -> None:
 
 def rfc3339(seconds: float) -> str:
     """`seconds` since the epoch as the API writes times: 2026-11-22T10:00:00Z."""
+    return _rfc3339(int(seconds))
+
+
+@lru_cache(maxsize=8)
+def _rfc3339(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

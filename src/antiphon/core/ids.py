@@ -3,14 +3,10 @@
 import os
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_NUM_CHARS = 22  # 58**22 > 2**128
+_CHARS = bytes(ord(_ALPHABET[byte % len(_ALPHABET)]) for byte in range(256))
+_NUM_CHARS = 22
 
 
 def new_id(prefix: str) -> str:
-    """`prefix` + "_01" + 22 characters that hold 128 random bits."""
-    number = int.from_bytes(os.urandom(16), "big")
-    chars: list[str] = []
-    for _ in range(_NUM_CHARS):
-        number, digit = divmod(number, 58)
-        chars.append(_ALPHABET[digit])
-    return f"{prefix}_01{''.join(chars)}"
+    """`prefix` + "_01" + 22 random characters: more than 120 bits."""
+    return f"{prefix}_01{os.urandom(_NUM_CHARS).translate(_CHARS).decode()}"

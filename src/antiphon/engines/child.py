@@ -25,7 +25,7 @@ from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import EngineModel
 from antiphon.engines.runner import Config
 from antiphon.turn.chat import Chat
-from antiphon.turn.pieces import Piece, Prompt, Sampling
+from antiphon.turn.pieces import Piece, Prompt, Wish
 
 log = logging.getLogger("antiphon.engines")
 
@@ -87,10 +87,8 @@ class ChildEngine:
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         return await self._engine().prepare(model, chat)
 
-    async def generate(
-        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
-    ) -> AsyncGenerator[list[Piece], None]:
-        async with aclosing(self._engine().generate(model, prompt, sampling, max_tokens)) as bursts:
+    async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
+        async with aclosing(self._engine().generate(model, prompt, wish)) as bursts:
             async for pieces in bursts:
                 yield pieces
 

@@ -12,7 +12,7 @@ from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import internal, overloaded
 from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat
-from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
+from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
 
 NUM_SLOTS = 32
 WINDOW = 200_000
@@ -53,16 +53,14 @@ class FakeEngine:
         tokens += ["<assistant>", *words(chat.prefill)]
         return Prompt((tuple(tokens), _last_user_text(chat)), len(tokens), is_exact=True)
 
-    async def generate(
-        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
-    ) -> AsyncGenerator[list[Piece], None]:
+    async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         tokens, question = prompt.payload
         num_cached = self._reuse(tokens)
         yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
         script, fails_after = _script(model, question)
         num_output = 0
-        async for burst in self._paced(islice(script, max_tokens), pace_s):
+        async for burst in self._paced(islice(script, wish.max_tokens), pace_s):
             if fails_after is not None and num_output + len(burst) > fails_after:
                 burst = burst[: fails_after - num_output]
                 yield [Piece("".join(burst), fails_after)]

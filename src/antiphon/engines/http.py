@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from antiphon.core.errors import ApiError, Kind, internal, overloaded
 
@@ -19,10 +20,13 @@ class Upstream:
     """An engine's base URL. Make it on the running loop; `key` goes as a bearer token."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
-        self.url = url.rstrip("/")
+        self._url = url.rstrip("/")
+        self._urls: dict[str, URL] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
-            headers={"authorization": f"Bearer {key}"} if key else {},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
+            skip_auto_headers=("accept", "accept-encoding", "user-agent"),
             auto_decompress=False,
         )
 
@@ -54,21 +58,38 @@ class Upstream:
             raise overloaded()
         return response.status, content
 
+    async def post_and_wait(self, path: str, data: Any) -> Any:
+        """The JSON of a reply that takes as long as it takes. Leaving the call closes the connection.
+
+        Raises `overloaded` if the engine refused the work, `internal` if it failed.
+        """
+        async with self._stream(path, data) as response:
+            try:
+                return orjson.loads(await response.read())
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise internal() from error
+
     async def _open(
         self, method: str, path: str, body: bytes | None, *, limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """The reply's head. Asked once more if a connection that was kept turns out to be closed: engines do so after
         a few idle seconds, and llama.cpp often after a stream, without a word."""
+        url = self._urls.get(path) or self._urls.setdefault(path, URL(self._url + path, encoded=True))
         try:
-            return await self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=limit)
+            return await self._session.request(method, url, data=body, timeout=limit, allow_redirects=False)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            return await self._session.request(method, self.url + path, data=body, headers=_JSON, timeout=limit)
+            return await self._session.request(method, url, data=body, timeout=limit, allow_redirects=False)
 
     @asynccontextmanager
     async def stream(self, path: str, data: Any) -> AsyncGenerator[DataLines, None]:
         """POST `data` and read the events of the reply. Leaving the context closes the connection."""
+        async with self._stream(path, data) as response:
+            yield DataLines(response)
+
+    @asynccontextmanager
+    async def _stream(self, path: str, data: Any) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         try:
             response = await self._open("POST", path, orjson.dumps(data), limit=_UNBOUNDED)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
@@ -77,7 +98,7 @@ class Upstream:
             raise internal() from error
         try:
             _check_status(response.status)
-            yield DataLines(response)
+            yield response
         finally:
             response.close()
 
@@ -88,7 +109,6 @@ class Upstream:
 _SMALL = aiohttp.ClientTimeout(total=60, sock_connect=_CONNECT_TIMEOUT_S)
 """For what an engine answers without computing; a stream may take as long as it takes."""
 _UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
-_JSON = {"content-type": "application/json"}
 
 
 class DataLines:

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import overloaded
@@ -25,17 +23,15 @@ class Pool:
         self._clock = clock
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
 
-    @asynccontextmanager
-    async def slot(self, workspace_id: str) -> AsyncGenerator[None, None]:
-        """Hold a slot. Raises `overloaded` when the queue is full or the wait was too long."""
+    def slot(self, workspace_id: str) -> "Slot":
+        """Hold a slot, in `async with`. Raises `overloaded` when the queue is full or the wait was too long."""
+        return Slot(self, workspace_id)
+
+    async def acquire(self, workspace_id: str) -> None:
         if self.num_free:
             self.num_free -= 1
         else:
             await self._wait(workspace_id)
-        try:
-            yield
-        finally:
-            self._release()
 
     async def _wait(self, workspace_id: str) -> None:
         if self.num_waiting >= self._max_waiting:
@@ -56,7 +52,7 @@ class Pool:
     def _leave(self, workspace_id: str, waiter: _Waiter) -> None:
         """Undo a wait that ended badly; a slot that was granted in the same moment goes to the next."""
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self._release()
+            self.release()
         elif (queue := self._queues.get(workspace_id)) and waiter in queue:
             queue.remove(waiter)
             if not queue:
@@ -69,7 +65,7 @@ class Pool:
     def _refusal(self) -> Exception:
         return overloaded(retry_after_s=max(1, round(self._max_wait_s)))
 
-    def _release(self) -> None:
+    def release(self) -> None:
         while self._queues:
             workspace_id, queue = self._queues.popitem(last=False)
             waiter = queue.popleft()
@@ -79,3 +75,15 @@ class Pool:
                 waiter.set_result(None)
                 return
         self.num_free += 1
+
+
+class Slot:
+    def __init__(self, pool: Pool, workspace_id: str) -> None:
+        self._pool = pool
+        self._workspace_id = workspace_id
+
+    async def __aenter__(self) -> None:
+        await self._pool.acquire(self._workspace_id)
+
+    async def __aexit__(self, *problem: object) -> None:
+        self._pool.release()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from antiphon.turn.chat import Chat
-from antiphon.turn.pieces import Piece, Prompt, Sampling
+from antiphon.turn.pieces import Piece, Prompt, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,7 @@ class Engine(Protocol):
         """Render and count, without computing. Raises `overloaded` while the engine cannot be reached."""
         ...
 
-    def generate(
-        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
-    ) -> AsyncGenerator[list[Piece], None]:
+    def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         """Yield bursts: everything that is ready at once, in one list; the last piece of the last one has `stop`.
 
         Nothing is asked of the engine before the first `anext`; `aclose` or cancellation drops its work at once.

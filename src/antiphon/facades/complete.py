@@ -49,7 +49,9 @@ def _order(request: CompleteRequest) -> Order:
         1.0 if request.temperature is None else request.temperature, request.top_p, request.top_k or None
     )
     stops = (_HUMAN, *(request.stop_sequences or ()))
-    return Order(chat_of_completion(request.prompt), sampling, request.max_tokens_to_sample, stops)
+    return Order(
+        chat_of_completion(request.prompt), sampling, request.max_tokens_to_sample, stops, bool(request.stream)
+    )
 
 
 class _Completion:

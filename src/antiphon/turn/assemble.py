@@ -63,8 +63,13 @@ class Assembler:
             return self._end(text, last.stop) if last.stop else self._show(text)
         return self._feed_matching(pieces)
 
+    @property
+    def has_no_room(self) -> bool:
+        """The prompt fills the window: the engine cannot make a single token of those asked for."""
+        return self._plan.max_output == 0 < self._plan.max_tokens
+
     def feed_nothing(self) -> list[Event]:
-        """The whole ending of a reply for which the engine was not asked: there is no room for a single token."""
+        """The whole ending of a reply that `has_no_room`."""
         return self._end("", Stop("length"))
 
     def _feed_matching(self, pieces: Sequence[Piece]) -> list[Event]:

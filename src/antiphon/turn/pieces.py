@@ -29,6 +29,19 @@ class Sampling:
     top_k: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an engine is asked to make of a prompt.
+
+    `is_awaited_whole` says that nobody looks before the end: the engine may then yield all in one burst, which is
+    cheaper for it and for us.
+    """
+
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    is_awaited_whole: bool = False
+
+
 class Progress(NamedTuple):
     """How far the prompt is computed, in tokens; `num_cached` of them were there already."""
 

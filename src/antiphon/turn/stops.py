@@ -14,6 +14,9 @@ class _Node:
         self.found: str | None = None
 
 
+_EMPTY = _Node(0)
+
+
 class StopMatcher:
     """Finds the sequence that is complete first, whatever the cut of the text; of two that end together, the longer.
 
@@ -21,7 +24,7 @@ class StopMatcher:
     """
 
     def __init__(self, sequences: Sequence[str]) -> None:
-        self._root = _automaton(sequences)
+        self._root = _automaton(sequences) if sequences else _EMPTY
         self._node = self._root
         self._held = ""
         self.is_empty = not sequences

@@ -18,7 +18,7 @@ from antiphon.encode.sse import encode_error
 from antiphon.settings import Settings
 from antiphon.store.credentials import Keyring
 from antiphon.web.body import charset, read_body
-from antiphon.web.watch import Watch
+from antiphon.web.watch import Connection, Watch
 from antiphon.wire.decode import transcode
 from antiphon.wire.events import Usage
 from antiphon.wire.versions import Version
@@ -59,6 +59,7 @@ class PublicCall:
     def __init__(self, scope: Scope, receive: Receive, send: Send, shared: Shared) -> None:
         self.scope = scope
         self.shared = shared
+        self.connection: Connection = scope["antiphon.connection"]
         self.id = new_id("req")
         self.headers = _by_name(scope["headers"])
         self.started_at = shared.clock.monotonic()
@@ -86,7 +87,7 @@ class PublicCall:
         return transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
 
     def watch(self) -> Watch:
-        return Watch(self.receive, self.shared.tasks, self.shared.live)
+        return Watch(self.connection, self.shared.live)
 
     async def reply_json(self, data: Any, status: int = 200) -> None:
         await self.reply(orjson.dumps(data), status, [_JSON])
@@ -115,7 +116,7 @@ class PublicCall:
     def cut(self) -> None:
         """Close the connection at once, whatever is still unsent. The call then ends as one whose client has left."""
         self.outcome.error = "the client reads too slowly"
-        self.scope["antiphon.abort"]()
+        self.connection.abort()
 
     async def start(self, status: int, headers: Sequence[_Header]) -> None:
         self.outcome.status = status

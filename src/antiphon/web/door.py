@@ -41,6 +41,7 @@ class Door:
         finally:
             self.num_open -= 1
             self._record(call)
+            del scope["antiphon.call"]  # a cycle, which would keep the call until the collector comes
 
     async def _answer(self, call: Call) -> None:
         try:

@@ -17,6 +17,7 @@ from antiphon.core.scope import Scope
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
 from antiphon.web.door import Door
+from antiphon.web.watch import Connection
 
 _HEAD_TIMEOUT_S = 10.0
 _MAX_HEAD_BYTES = 64 * 1024
@@ -106,6 +107,7 @@ def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,
     )
@@ -130,11 +132,13 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._connection = Connection(transport.abort)
         self._arm(_HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
+        self._connection.lose()
 
     def data_received(self, data: bytes) -> None:
         if self._is_in_head:
@@ -149,7 +153,7 @@ class _Protocol(HttpToolsProtocol):
         self._is_in_head = True
 
     def on_headers_complete(self) -> None:
-        self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        self.scope["antiphon.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._is_in_head, self._num_head_bytes = False, 0
         if self.pipeline:

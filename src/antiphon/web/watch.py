@@ -1,32 +1,44 @@
 """Work that ends when its client has left, or when the server says so."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
-from starlette.types import Receive
-
-from antiphon.core.tasks import TaskGroup
 from antiphon.web.body import ClientGone
+
+
+class Connection:
+    """A client's connection, as its protocol knows it."""
+
+    def __init__(self, abort: Callable[[], None]) -> None:
+        self.abort = abort
+        """Close it at once, whatever is still unsent."""
+        self.is_lost = False
+        self.on_lost: Callable[[], None] | None = None
+
+    def lose(self) -> None:
+        self.is_lost = True
+        if self.on_lost:
+            self.on_lost()
 
 
 class Watch:
     """`async with Watch(...)`: the block ends when the client leaves (ClientGone) or `abort` is called (its error).
 
-    It stands in `live` while the block runs. Enter it once the request's body is read: from then on `receive` tells
-    only that the client has left.
+    It stands in `live` while the block runs. It costs no task: the protocol itself calls when the connection is lost.
     """
 
-    def __init__(self, receive: Receive, tasks: TaskGroup, live: "set[Watch]") -> None:
-        self._receive = receive
-        self._tasks = tasks
+    def __init__(self, connection: Connection, live: "set[Watch]") -> None:
+        self._connection = connection
         self._live = live
         self._error: Exception | None = None
 
-    async def __aenter__(self) -> "Watch":
+    async def __aenter__(self) -> None:
         self._block = asyncio.current_task()
         self._live.add(self)
-        self._watcher = self._tasks.spawn(self._wait(), "watch")
-        return self
+        self._connection.on_lost = self._leave
+        if self._connection.is_lost:
+            self._leave()
 
     def abort(self, error: Exception) -> None:
         """End the block with `error`. The first call counts."""
@@ -37,7 +49,7 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._connection.on_lost = None
         self._live.discard(self)
         if self._error is None or self._block is None:
             return
@@ -45,7 +57,5 @@ class Watch:
         if kind is None or kind is asyncio.CancelledError:
             raise self._error from None
 
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self) -> None:
         self.abort(ClientGone())

@@ -20,7 +20,7 @@ from antiphon.engines import child as supervisor
 from antiphon.engines.child import ChildEngine, last_words, rotate
 from antiphon.engines.gguf import Plan
 from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Sampling
+from antiphon.turn.pieces import Wish
 
 PLAN = Plan(window=512, num_slots=2, num_batch=32, num_threads=1, cache_mib=0)
 CHAT = Chat((ChatTurn("user", "hi"),))
@@ -195,7 +195,7 @@ async def test_a_start_that_is_given_up_leaves_no_child(binary: Path):
 async def test_a_killed_child_costs_one_clean_error_and_comes_back(binary: Path):
     async with running(binary) as engine:
         prompt = await engine.prepare("tiny", CHAT)
-        bursts = engine.generate("tiny", prompt, Sampling(), 9)
+        bursts = engine.generate("tiny", prompt, Wish(9))
         assert await anext(bursts)
         first = engine.pid
         assert first
@@ -218,7 +218,7 @@ async def test_while_the_child_is_away_calls_are_told_when_to_come_back(binary: 
         with pytest.raises(ApiError) as refused:
             await engine.prepare("tiny", CHAT)
         with pytest.raises(ApiError):
-            await anext(engine.generate("tiny", None, Sampling(), 9))  # type: ignore[arg-type]
+            await anext(engine.generate("tiny", None, Wish(9)))  # type: ignore[arg-type]
     assert refused.value.kind is Kind.OVERLOADED
     assert int(refused.value.headers["retry-after"]) >= 1
 
@@ -227,7 +227,7 @@ async def test_a_child_that_hangs_is_replaced(binary: Path):
     async with running(binary) as engine:
         first = engine.pid
         assert first
-        bursts = engine.generate("tiny", await engine.prepare("tiny", CHAT), Sampling(), 9)
+        bursts = engine.generate("tiny", await engine.prepare("tiny", CHAT), Wish(9))
         await anext(bursts)
         os.kill(first, signal.SIGSTOP)
         with pytest.raises(ApiError):

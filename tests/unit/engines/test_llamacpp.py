@@ -16,7 +16,7 @@ from antiphon.core.errors import ApiError, Kind
 from antiphon.engines.dialects.llamacpp import LlamaCpp, completion, control_pattern, fold
 from antiphon.engines.http import Upstream
 from antiphon.turn.chat import Chat, ChatRole, ChatTurn
-from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
+from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop, Wish
 
 CONTROLS = {"<s>": 1, "</s>": 2, "<|end|>": 3}
 WORDS = re.compile("|".join(map(re.escape, CONTROLS)) + r"|\w+|[^\w]")
@@ -121,7 +121,7 @@ def chat(*turns: tuple[ChatRole, str], prefill: str = "") -> Chat:
 
 async def answer(fake: FakeServer, max_tokens: int = 9) -> list[Piece]:
     async with serving(fake) as engine:
-        return [piece async for burst in engine.generate("m", PROMPT, Sampling(), max_tokens) for piece in burst]
+        return [piece async for burst in engine.generate("m", PROMPT, Wish(max_tokens)) for piece in burst]
 
 
 async def words_of(fake: FakeServer, wanted: Chat) -> list[str]:
@@ -208,7 +208,7 @@ async def test_everything_that_has_arrived_comes_in_one_burst():
     fake = FakeServer()
     fake.reply = [b"".join(token(str(i), i + 1) for i in range(20)) + end(20)]
     async with serving(fake) as engine:
-        bursts = [burst async for burst in engine.generate("m", PROMPT, Sampling(), 30)]
+        bursts = [burst async for burst in engine.generate("m", PROMPT, Wish(30))]
     assert len(bursts) == 1
 
 

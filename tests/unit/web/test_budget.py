@@ -59,10 +59,10 @@ async def test_a_token_costs_no_task_and_no_timer(monkeypatch):
     assert many.num_timers == few.num_timers
 
 
-async def test_a_request_costs_two_tasks_and_a_handful_of_timers(monkeypatch):
-    """The request's own task and the one that waits for the client to leave; head, body and silence are timed."""
+async def test_a_request_costs_one_task_and_a_handful_of_timers(monkeypatch):
+    """The request's own; head, body and silence are timed."""
     work = await work_of(3, monkeypatch)
-    assert work.num_tasks == 2
+    assert work.num_tasks == 1
     assert work.num_timers <= 4
 
 

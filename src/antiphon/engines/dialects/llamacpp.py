@@ -13,7 +13,7 @@ from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop
+from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop, Wish
 
 _T = TypeVar("_T")
 SystemTurns = Literal["anywhere", "first", "nowhere"]
@@ -82,11 +82,9 @@ class LlamaCpp:
         ids = await self._tokenize(text.split(self._cut), add_special=not (habits.bos and text.startswith(habits.bos)))
         return Prompt(ids, len(ids), is_exact=True)
 
-    async def generate(
-        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
-    ) -> AsyncGenerator[list[Piece], None]:
-        body = completion(prompt.payload, sampling, max_tokens)
-        read = _read if max_tokens else _read_silently
+    async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
+        body = completion(prompt.payload, wish.sampling, wish.max_tokens)
+        read = _read if wish.max_tokens else _read_silently
         async with self._upstream.stream("/completion", body) as events:
             while lines := await events.read():
                 pieces = [piece for line in lines if (piece := read(line)) != _NOTHING]

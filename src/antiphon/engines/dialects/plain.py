@@ -9,7 +9,7 @@ from antiphon.core.errors import internal
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat
-from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop
+from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop, Wish
 
 _CHARS_PER_TOKEN = 4
 _TOKENS_PER_TURN = 4
@@ -44,11 +44,12 @@ class Plain:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return Prompt(body, num_tokens, is_exact=False)
 
-    async def generate(
-        self, model: str, prompt: Prompt, sampling: Sampling, max_tokens: int
-    ) -> AsyncGenerator[list[Piece], None]:
-        body = prompt.payload | _sampling(sampling)
-        body |= {"max_tokens": max(max_tokens, 1), "stream": True, "stream_options": {"include_usage": True}}
+    async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
+        body = prompt.payload | _sampling(wish.sampling) | {"max_tokens": max(wish.max_tokens, 1)}
+        if wish.is_awaited_whole:
+            yield [_whole(await self._upstream.post_and_wait("/v1/chat/completions", body))]
+            return
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = _Reader()
         async with self._upstream.stream("/v1/chat/completions", body) as events:
             while not reader.is_done and (lines := await events.read()):
@@ -98,6 +99,15 @@ class _Reader:
         text: str = delta.get("content") or ""
         self._num_output += bool(text)
         return text
+
+
+def _whole(reply: dict[str, Any]) -> Piece:
+    """The one piece of a reply that was not streamed."""
+    choice: dict[str, Any] = reply["choices"][0]
+    usage: dict[str, Any] = reply.get("usage") or {}
+    text: str = choice["message"].get("content") or ""
+    stop = _CAUSES.get(choice.get("finish_reason") or "", Stop("end"))
+    return Piece(text, usage.get("completion_tokens") or 0, stop=stop._replace(num_input=usage.get("prompt_tokens")))
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:

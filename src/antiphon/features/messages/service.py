@@ -1,7 +1,7 @@
 """One call of a model, from a valid request to its events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from antiphon.core.errors import invalid
@@ -12,7 +12,7 @@ from antiphon.telemetry.metrics import Metrics
 from antiphon.turn import unserved
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
-from antiphon.turn.pieces import Prompt, Sampling
+from antiphon.turn.pieces import Prompt, Sampling, Wish
 from antiphon.wire.events import Event, Usage
 from antiphon.wire.request import CountRequest, MessageRequest
 
@@ -25,6 +25,7 @@ class Order:
     sampling: Sampling
     max_tokens: int
     stop_sequences: Sequence[str]
+    is_streamed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,9 @@ class Messages:
         prompt = await model.engine.prepare(model.id, chat_of(request))
         return prompt.num_tokens
 
-    @asynccontextmanager
-    async def create(self, principal: Principal, request: MessageRequest) -> AsyncGenerator[Reply, None]:
+    def create(self, principal: Principal, request: MessageRequest) -> AbstractAsyncContextManager[Reply]:
         model = self._catalog.resolve(request.model)
-        async with self.call(principal, model, order_of(request, model)) as reply:
-            yield reply
+        return self.call(principal, model, order_of(request, model))
 
     @asynccontextmanager
     async def call(self, principal: Principal, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
@@ -65,7 +64,7 @@ class Messages:
         plan = _plan(model, prompt, order)
         async with model.pool.slot(principal.scope.workspace_id):
             assembler = Assembler(plan)
-            events = _events(model, prompt, order.sampling, plan, assembler)
+            events = _events(model, prompt, _wish(order, plan), assembler)
             try:
                 async with aclosing(events):
                     yield Reply(model.id, events, assembler)
@@ -73,14 +72,12 @@ class Messages:
                 self._metrics.count_tokens(model.id, assembler.usage)
 
 
-async def _events(
-    model: Model, prompt: Prompt, sampling: Sampling, plan: Plan, assembler: Assembler
-) -> AsyncGenerator[list[Event], None]:
+async def _events(model: Model, prompt: Prompt, wish: Wish, assembler: Assembler) -> AsyncGenerator[list[Event], None]:
     yield assembler.start()
-    if plan.max_output < plan.max_tokens and plan.max_output == 0:
+    if assembler.has_no_room:
         yield assembler.feed_nothing()
         return
-    async with aclosing(model.engine.generate(model.id, prompt, sampling, plan.max_output)) as bursts:
+    async with aclosing(model.engine.generate(model.id, prompt, wish)) as bursts:
         async for pieces in bursts:
             if events := assembler.feed(pieces):
                 yield events
@@ -96,7 +93,12 @@ def order_of(request: MessageRequest, model: Model) -> Order:
         request.top_p,
         request.top_k or None,
     )
-    return Order(chat_of(request), sampling, request.max_tokens, request.stop_sequences or ())
+    return Order(chat_of(request), sampling, request.max_tokens, request.stop_sequences or (), bool(request.stream))
+
+
+def _wish(order: Order, plan: Plan) -> Wish:
+    """Stop sequences are ours to find, so with them every token has to be seen as it comes."""
+    return Wish(plan.max_output, order.sampling, is_awaited_whole=not (order.is_streamed or order.stop_sequences))
 
 
 def _check_output(model: Model, order: Order) -> None:
