@@ -1,16 +1,13 @@
 """The only place that wires the parts of a server together."""
 
-import logging
-
 from starlette.routing import Route
 
-from antiphon.core.clock import Clock, SystemClock, sleep
-from antiphon.core.errors import ApiError
+from antiphon.core.clock import Clock, SystemClock
 from antiphon.core.tasks import TaskGroup
 from antiphon.engines.catalog import Catalog, Model
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
-from antiphon.engines.protocol import Engine, EngineModel
+from antiphon.engines.protocol import Engine
 from antiphon.facades import complete, health, openapi
 from antiphon.features.messages import routes as messages_routes
 from antiphon.features.messages.service import Messages
@@ -21,9 +18,6 @@ from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.requests import RequestLog
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
-
-log = logging.getLogger("antiphon")
-_RETRY_S = 1.0
 
 
 class App:
@@ -58,19 +52,12 @@ class App:
 
     async def start(self) -> None:
         """Connect the engine and learn its models. Waits for one that is away; OperatorError if it cannot work."""
-        if self._engine is None:
-            self._engine = await connect(self.settings, self._clock)
-        specs = await self._ask_models(self._engine)
+        if self._engine:
+            specs = await self._engine.models()
+        else:
+            self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
-        self.catalog.load([Model(spec, self._engine, pool) for spec in specs])
-
-    async def _ask_models(self, engine: Engine) -> tuple[EngineModel, ...]:
-        while True:
-            try:
-                return await engine.models()
-            except ApiError as error:
-                log.warning("the engine cannot be reached yet (%s)", error.message)
-                await sleep(self._clock, _RETRY_S)
+        self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
 
     def _pool(self, num_slots: int) -> Pool:
         return Pool(num_slots, self.settings.max_waiting, self.settings.max_wait_s, self._clock)

@@ -1,9 +1,18 @@
 """Every setting of the server: from flags, then `ANTIPHON_*` variables, then a TOML file."""
 
+import tomllib
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from antiphon.core.errors import OperatorError
 
 
 def default_data_dir() -> Path:
@@ -44,7 +53,30 @@ class Settings(BaseSettings):
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:
-    """`flags` that are None count as not given. Raises pydantic's ValidationError."""
+    """`flags` that are None count as not given. Raises OperatorError, which never holds a setting's value."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return _load(config, given)
+    except ValidationError as error:
+        raise OperatorError(_sentence(error)) from None
+    except SettingsError as error:  # a variable of a compound setting: pydantic names the field and the source
+        raise OperatorError(f"A variable is not the JSON that its setting takes: {error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        raise OperatorError(f"{config} is not valid TOML{why}.") from None
+    except OSError as error:
+        raise OperatorError(f"Cannot read {config} ({error.strerror}).") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {name}: see docs/reference/settings.md."
+    return f"The setting {name} is wrong: {first['msg']}."
+
+
+def _load(config: Path | None, flags: dict[str, object]) -> Settings:
 
     class Loaded(Settings):
         @classmethod
@@ -59,4 +91,4 @@ def load_settings(config: Path | None = None, **flags: object) -> Settings:
             toml = (TomlConfigSettingsSource(settings_cls, config),) if config else ()
             return (init_settings, env_settings, *toml)
 
-    return Loaded(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    return Loaded(**flags)  # type: ignore[arg-type]

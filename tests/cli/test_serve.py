@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, APIStatusError
+from anthropic import Anthropic, APIStatusError, AuthenticationError
+from typer.testing import CliRunner
 
+from antiphon.cli.main import app
+from antiphon.telemetry.requests import RequestLog
+from antiphon.web.server import Server
 from tests.fixtures.serving import Served, serving, wait_until
 from tests.fixtures.world import text_of
 
@@ -40,11 +44,26 @@ def test_logs_finds_a_request_by_its_id_and_never_its_words(tmp_path: Path):
         assert "sk-ant-phon1-of" not in path.read_text()
 
 
-def test_logs_of_an_unknown_request_fail_with_one_sentence(tmp_path: Path):
-    done = antiphon("logs", "--request", "req_nothing", "--data-dir", str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "req_nothing" in done.stderr
+@pytest.mark.parametrize("wanted", ["req_nothing", "", "req_"])
+def test_logs_of_an_unknown_request_fail_with_one_sentence(wanted: str, tmp_path: Path):
+    _log_one(tmp_path)
+    done = antiphon("logs", "--request", wanted, "--data-dir", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"antiphon: No request {wanted!r} is in the log of {tmp_path}.\n"
+
+
+def test_logs_let_no_escape_through_to_the_terminal(tmp_path: Path):
+    _log_one(tmp_path, model="\x1b]0;evil\x07\x9b2J")
+    done = antiphon("logs", "--request", "req_1", "--data-dir", str(tmp_path))
+    assert done.returncode == 0
+    assert r"\u001b]0;evil\u0007\u009b2J" in done.stdout
+    assert all(sign.isprintable() for sign in done.stdout.replace("\n", ""))
+
+
+def _log_one(data_dir: Path, **fields: str) -> None:
+    log = RequestLog(data_dir / "logs")
+    log.append({"request_id": "req_1", **fields})
+    log.close()
 
 
 @pytest.mark.parametrize(
@@ -54,6 +73,11 @@ def test_logs_of_an_unknown_request_fail_with_one_sentence(tmp_path: Path):
         (["--engine", "localhost:8000"], {}, "http://"),
         (["--fake"], {"ANTIPHON_MAX_WAIT_S": "soon"}, "max_wait_s"),
         (["--fake"], {"ANTIPHON_PORT": "99999"}, "port"),
+        (["--fake"], {"ANTIPHON_ALIASES": "notjson"}, "aliases"),
+        (["--fake"], {"ANTIPHON_ALIASES": "[]"}, "aliases"),
+        (["--fake", "--data-dir", "/dev/null"], {}, "/dev/null"),
+        (["--fake", "--data-dir", "/dev/null/data"], {}, "/dev/null/data"),
+        (["--fake", "--data-dir", "/proc/data"], {}, "/proc/data"),
     ],
 )
 def test_an_operators_mistake_is_one_sentence(arguments, variables, says, tmp_path: Path):
@@ -89,9 +113,14 @@ def test_a_damaged_key_file_is_one_sentence(tmp_path: Path):
 
 def test_settings_come_from_flags_then_variables_then_the_file(tmp_path: Path):
     config = tmp_path / "antiphon.toml"
-    config.write_text('api_key = "from-file"\nengine = "fake:"\n[aliases]\n"claude-x" = "lorem"\nmine = "lorem"\n')
+    config.write_text(
+        'api_key = "from-file"\nengine = "http://127.0.0.1:9/file"\n[aliases]\n"claude-x" = "lorem"\nmine = "lorem"\n'
+    )
     question: Any = [{"role": "user", "content": "hi"}]
-    with serving(tmp_path, "--config", str(config), keys=False, ANTIPHON_API_KEY="from-variable") as server:
+    variables = {"ANTIPHON_API_KEY": "from-variable", "ANTIPHON_ENGINE": "http://127.0.0.1:9/variable"}
+    with serving(tmp_path, "--config", str(config), "--fake", keys=False, **variables) as server:
+        with server.sdk(api_key="from-file") as client, pytest.raises(AuthenticationError):
+            client.models.list()
         with server.sdk(api_key="from-variable") as client:
             names = [
                 client.messages.create(model=m, max_tokens=2, messages=question).model for m in ("claude-x", "mine")
@@ -104,8 +133,58 @@ def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path):
     config.write_text("modle = 'x'\n")
     done = antiphon("serve", "--fake", "--config", str(config), "--data-dir", str(tmp_path), "--port", "0")
     assert done.returncode == 1
-    assert "modle" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == "antiphon: There is no setting modle: see docs/reference/settings.md.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(b"api_key = = 'a secret'", "Invalid value"), (b"a = '\xff'", "TOML"), (b"api_key = ['a secret']", "api_key")],
+)
+@pytest.mark.parametrize("command", [["serve", "--fake", "--port", "0"], ["logs", "--request", "req_1"]])
+def test_a_wrong_file_of_settings_is_one_sentence(command: list[str], text: bytes, says: str, tmp_path: Path):
+    config = tmp_path / "antiphon.toml"
+    config.write_bytes(text)
+    done = antiphon(*command, "--config", str(config), "--data-dir", str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert says in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_variable_that_is_no_setting_yet_is_ignored(tmp_path: Path):
+    with serving(tmp_path, "--fake", ANTIPHON_RATE_LIMITS__REQUESTS_PER_MINUTE="50", ANTIPHON_MODLE="x") as server:
+        assert "ready" in server.printed
+
+
+def test_a_bad_request_leaves_no_line_on_the_terminal(tmp_path: Path):
+    with serving(tmp_path, "--fake") as server:
+        address = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1])), 10) as client:
+            client.sendall(b"\x00\x01 no HTTP\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 400")
+        assert "Invalid HTTP" not in server.printed
+
+
+def test_a_server_that_dies_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def die(self: Server) -> None:
+        raise RuntimeError("uvicorn is gone")
+
+    monkeypatch.setattr(Server, "serve", die)
+    arguments = ["serve", "--fake", "--port", "0", "--data-dir", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == "antiphon: The server has ended by itself: the error above says why."
+
+
+def test_the_keys_and_the_ready_line_come_through_a_pipe_at_once(tmp_path: Path):
+    command = [sys.executable, "-m", "antiphon", "serve", "--fake", "--port", "0", "--data-dir", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.terminate()
+    assert lines[0].startswith("The admin key, shown this once: sk-ant-phonadm1-")
+    assert lines[3].startswith("  export ANTHROPIC_API_KEY=sk-ant-phon1-")
+    assert lines[4].startswith("ready: http://")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

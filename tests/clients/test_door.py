@@ -127,6 +127,8 @@ async def test_models_in_pages():
     [
         ("limit=0", "limit: Input should be greater than or equal to 1"),
         ("limit=1001", "limit: Input should be less than or equal to 1000"),
+        ("limit=--5", "limit: Input should be a valid integer, unable to parse string as an integer"),
+        ("lifecycle[]=bogus", "lifecycle: Input should be 'active', 'deprecated' or 'retired', not 'bogus'"),
         ("limit=x", "limit: Input should be a valid integer, unable to parse string as an integer"),
         ("after_id=nobody", "after_id: nobody was not found"),
     ],
@@ -149,6 +151,7 @@ UNSERVED = [
         ask(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
         "tools.0: tools of type 'web_search_20250305'",
     ),
+    (ask(speed="fast"), "speed: fast replies"),
     (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
         ask([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}]),

@@ -106,6 +106,18 @@ async def test_a_reply_that_is_awaited_whole_is_the_same(kind: str):
 
 
 @all_engines
+@pytest.mark.parametrize("is_awaited_whole", [False, True])
+async def test_a_call_for_no_tokens_writes_nothing(kind: str, is_awaited_whole: bool):
+    async with any_engine(kind) as (engine, model):
+        prompt = await engine.prepare(model, CHAT)
+        bursts = engine.generate(model, prompt, Wish(0, is_awaited_whole=is_awaited_whole))
+        pieces = [piece async for burst in bursts for piece in burst]
+    assert [(piece.text, piece.num_output) for piece in pieces] == [("", 0)] * len(pieces)
+    assert pieces[-1].stop
+    assert pieces[-1].stop.cause == "length"
+
+
+@all_engines
 async def test_nothing_is_asked_before_the_first_piece_is(kind: str):
     async with any_engine(kind) as (engine, model):
         prompt = await engine.prepare(model, CHAT)
@@ -114,11 +126,8 @@ async def test_nothing_is_asked_before_the_first_piece_is(kind: str):
 
 @all_dialects
 @pytest.mark.parametrize("when", ["prefill", "mid-stream"])
-@pytest.mark.parametrize("how", ["aclose", "cancel"])
 @pytest.mark.parametrize("is_awaited_whole", [False, True])
-async def test_dropping_the_output_closes_the_connection_at_once(
-    dialect: str, when: str, how: str, is_awaited_whole: bool
-):
+async def test_dropping_the_output_closes_the_connection_at_once(dialect: str, when: str, is_awaited_whole: bool):
     async with upstream(dialect) as (engine, state, _):
         state.prefill_ms, state.is_held = (60_000, False) if when == "prefill" else (0, True)
         model = (await engine.models())[0].name
@@ -129,12 +138,28 @@ async def test_dropping_the_output_closes_the_connection_at_once(
         dropped_at = time.monotonic()
         reading.cancel()
         await asyncio.wait([reading])
-        if how == "aclose":
-            await bursts.aclose()
-        async with asyncio.timeout(2):
-            while not state.aborted_at:
-                await asyncio.sleep(0.001)
+        await _until_aborted(state)
     assert state.aborted_at[0] - dropped_at < 0.1
+
+
+@all_dialects
+async def test_closing_the_output_closes_the_connection_at_once(dialect: str):
+    async with upstream(dialect) as (engine, state, _):
+        state.is_held = True
+        model = (await engine.models())[0].name
+        bursts = engine.generate(model, await engine.prepare(model, CHAT), Wish(50))
+        assert await anext(bursts)
+        assert state.num_open == 1
+        dropped_at = time.monotonic()
+        await bursts.aclose()
+        await _until_aborted(state)
+    assert state.aborted_at[0] - dropped_at < 0.1
+
+
+async def _until_aborted(state: mock.State) -> None:
+    async with asyncio.timeout(2):
+        while not state.aborted_at:
+            await asyncio.sleep(0.001)
 
 
 async def _read(bursts: AsyncGenerator[list[Piece], None]) -> None:

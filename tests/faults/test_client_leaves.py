@@ -42,6 +42,19 @@ async def _leave(world: World, engine: ScriptedEngine, how: str, when: str) -> f
         return time.monotonic() - left_at
 
 
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("size", [100_000, 2_000_000])
+async def test_a_client_with_a_large_body_is_heard_leaving_too(how: str, size: int):
+    """A large body makes the server stop reading for a while: it must read again, or it would not see the end."""
+    engine = ScriptedEngine()
+    async with World(engine) as world, RawClient(world.url) as client:
+        await client.send(request_bytes(ask("x" * size, model="scripted", stream=True)))
+        await engine.started.wait()
+        client.leave(how=how)
+        async with asyncio.timeout(2):
+            await engine.closed.wait()
+
+
 async def test_a_client_that_leaves_the_queue_frees_its_place():
     engine = ScriptedEngine(num_slots=1)
     async with World(engine) as world:

@@ -67,10 +67,61 @@ async def test_a_request_that_never_becomes_whole_is_cut(sent: bytes):
         async with asyncio.timeout(2):
             reply = await client.read_all()
     if b"\r\n\r\n" in sent:
-        assert reply.startswith(b"HTTP/1.1 408 ")
-        assert body_of(reply)["error"]["type"] == "timeout_error"
+        assert reply.startswith(b"HTTP/1.1 400 ")
+        assert body_of(reply)["error"]["details"] == {"error_code": "request_body_timeout"}
     else:
         assert reply == b""
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_an_upgrade_is_ignored_and_the_body_kept(parts: int):
+    """Java's own client asks for h2c in its first request."""
+    whole = request_bytes(
+        ask("hi"), connection="Upgrade, HTTP2-Settings", upgrade="h2c", **{"http2-settings": "AAEAAEAAAAIAAAABAAMAAABk"}
+    )
+    end = whole.index(b"\r\n\r\n") + 4
+    async with World() as world, RawClient(world.url) as client:
+        for part in [whole] if parts == 1 else [whole[:end], whole[end:]]:
+            await client.send(part)
+            await asyncio.sleep(0.05)
+        assert b'"text":"hi"' in await client.read_until(b'"usage"')
+
+
+async def test_a_second_request_before_the_first_is_answered_is_left_out():
+    engine = ScriptedEngine()
+    async with World(engine) as world, RawClient(world.url) as client:
+        await client.send(request_bytes(ask(model="scripted")) * 2)
+        await engine.started.wait()
+        engine.say("one")
+        async with asyncio.timeout(2):
+            answers = await client.read_all()
+    assert answers.count(b"HTTP/1.1 200") == 1
+    assert engine.num_started == 1
+
+
+async def test_bytes_that_begin_no_request_do_not_keep_a_connection():
+    clock = ManualClock()
+    async with World(clock=clock) as world, RawClient(world.url) as client:
+        await client.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        await client.read_until(b"ok")
+        await client.send(b"\r\n")
+        await asyncio.sleep(0.05)
+        clock.advance(11)
+        async with asyncio.timeout(2):
+            assert await client.read_all() == b""
+
+
+async def test_a_half_sent_body_does_not_hold_up_the_end_of_the_server():
+    async with World(drain_s=0.1) as world, RawClient(world.url) as client:
+        await client.send(head_bytes(100) + b"{")
+        await asyncio.sleep(0.05)
+        started_at = time.monotonic()
+        world.server.stop()
+        async with asyncio.timeout(3):
+            reply = await client.read_all()
+        assert time.monotonic() - started_at < 2
+    assert reply.startswith(b"HTTP/1.1 529 ")
+    assert body_of(reply)["error"]["type"] == "overloaded_error"
 
 
 @pytest.mark.parametrize(

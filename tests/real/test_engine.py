@@ -35,10 +35,14 @@ SOURCE = Path(__file__).parents[2] / "src"
 async def engine(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ChildEngine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(SOURCE))
-        child = ChildEngine(smollm2, tmp_path_factory.mktemp("data"), SystemClock(), name=MODEL)
+        child = ChildEngine(smollm2, tmp_path_factory.mktemp("data"), SystemClock(), name=MODEL, plan=planned(smollm2))
         await child.start()
         yield child
         await child.aclose()
+
+
+def planned(path: Path) -> gguf.Plan:
+    return gguf.plan(path, gguf.available_bytes(), gguf.num_cores())
 
 
 def chat(*turns: tuple[ChatRole, str], prefill: str = "") -> Chat:
@@ -278,7 +282,7 @@ async def test_a_model_that_is_cut_off_cannot_be_loaded(smollm2: Path, tmp_path:
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     with smollm2.open("rb") as file:
         (tmp_path / "cut.gguf").write_bytes(file.read(5_000_000))
-    child = ChildEngine(tmp_path / "cut.gguf", tmp_path, SystemClock(), name="cut")
+    child = ChildEngine(tmp_path / "cut.gguf", tmp_path, SystemClock(), name="cut", plan=planned(smollm2))
     with pytest.raises(OperatorError, match=r"cannot load cut: .*corrupted or incomplete"):
         await child.start()
     await child.aclose()
@@ -309,10 +313,12 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from antiphon.core.clock import SystemClock
+from antiphon.engines import gguf
 from antiphon.engines.child import ChildEngine
 
 async def main():
-    engine = ChildEngine(Path(sys.argv[1]), Path(sys.argv[2]), SystemClock(), name="m")
+    plan = gguf.plan(Path(sys.argv[1]), gguf.available_bytes(), gguf.num_cores())
+    engine = ChildEngine(Path(sys.argv[1]), Path(sys.argv[2]), SystemClock(), name="m", plan=plan)
     await engine.start()
     print("up", flush=True)
     await asyncio.Event().wait()

@@ -9,6 +9,7 @@ import typer
 
 from antiphon.app import App, create_app
 from antiphon.core.clock import SystemClock
+from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings
 from antiphon.store.credentials import FirstKeys
 from antiphon.web.server import Server, bind
@@ -20,7 +21,7 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each bad request, and those need no key
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
 
@@ -45,9 +46,16 @@ async def _serve(settings: Settings) -> None:
         await asyncio.wait({starting, serving}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and (error := starting.exception()):
             raise error
-        await serving
+        await _until_ended(serving)
     finally:
         await app.aclose()
+
+
+async def _until_ended(serving: asyncio.Task[None]) -> None:
+    try:
+        await serving
+    except Exception as error:  # its traceback is in the log already
+        raise OperatorError("The server has ended by itself: the error above says why.") from error
 
 
 async def _start(app: App, server: Server) -> None:

@@ -25,12 +25,6 @@ def digest(pepper: bytes, key: str) -> str:
     return hmac.new(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
-def hint(key: str) -> str:
-    """A key as it may be shown: its prefix, and its last four characters."""
-    prefix = next((prefix for prefix in _PREFIXES.values() if key.startswith(prefix)), "")
-    return f"{prefix}...{key[-4:]}"
-
-
 def _checksum(body: str) -> str:
     number, chars = zlib.crc32(body.encode()), ""
     for _ in range(_NUM_CHECK_CHARS):

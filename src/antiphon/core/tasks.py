@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from antiphon.core.errors import OperatorError
@@ -35,3 +36,15 @@ class TaskGroup:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "called outside any task"
+    return task
+
+
+async def absorb_cancellation() -> None:
+    """Take the cancellation that is on its way to this task, so that it does not meet whatever is awaited next."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)

@@ -1,5 +1,6 @@
 """Which model a name means."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +9,16 @@ from antiphon.core.errors import ApiError, Kind, overloaded
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine, EngineModel
 
+log = logging.getLogger("antiphon.engines")
+
 MAX_OUTPUT = 128_000
 """The largest `max_tokens` that is taken, unless the window is larger. A reply that fills the window stops there."""
 
-_CLOUD_NAME = re.compile(r"(?:arn:[^/]*/)?(?:[a-z-]+\.)?(?:anthropic\.)?(claude-[^@]*)(?:@.*)?")
-"""Bedrock's `us.anthropic.claude-…`, ARNs of inference profiles, Vertex's `claude-…@date`."""
+_CLOUD_NAME = re.compile(
+    r"(?:arn:[^/]*/)?(?:[a-z-]+\.)?(?:anthropic\.)?(claude-[^@]*)(?:@.*)?"
+    r"|arn:[^/]*:bedrock:[^/]*/.*"
+)
+"""Bedrock's `us.anthropic.claude-…`, Vertex's `claude-…@date`, and ARNs, which may name nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,8 @@ class Model:
     spec: EngineModel
     engine: Engine
     pool: Pool
+    label: str
+    """The name in metrics: one for all the names that a pattern matches."""
 
     @property
     def id(self) -> str:
@@ -43,6 +51,9 @@ class Catalog:
     def load(self, models: Sequence[Model]) -> None:
         self.models = tuple(models)
         self._by_name = {model.id: model for model in models}
+        for alias, name in self._aliases.items():
+            if not self._find(name):
+                log.warning("the alias %r means %r, and there is no such model", alias, name)
 
     def resolve(self, name: str) -> Model:
         """Raises 404 `model: NAME`, and `overloaded` while there are no models yet."""
@@ -51,7 +62,7 @@ class Catalog:
         if found := self._find(name) or self._find(self._aliases.get(name, "")):
             return found
         if cloud := _CLOUD_NAME.fullmatch(name):
-            return self._find(self._aliases.get(cloud[1], "")) or self.models[0]
+            return self._find(self._aliases.get(cloud[1] or "", "")) or self.models[0]
         raise ApiError(Kind.NOT_FOUND, f"model: {name}")
 
     def _find(self, name: str) -> Model | None:
@@ -59,5 +70,5 @@ class Catalog:
             return model
         for model in self.models:
             if model.spec.also and model.spec.also.fullmatch(name):
-                return Model(model.spec.named(name), model.engine, model.pool)
+                return Model(model.spec.named(name), model.engine, model.pool, model.label)
         return None

@@ -11,14 +11,13 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import ApiError, OperatorError, overloaded
 from antiphon.core.tasks import TaskGroup
-from antiphon.engines import gguf
 from antiphon.engines.dialects.llamacpp import LlamaCpp
 from antiphon.engines.gguf import Plan
 from antiphon.engines.http import Upstream
@@ -48,7 +47,7 @@ class ChildEngine:
         clock: Clock,
         *,
         name: str,
-        plan: Plan | None = None,
+        plan: Plan,
         binary: Path | None = None,
     ) -> None:
         self._model_path = model_path
@@ -59,6 +58,7 @@ class ChildEngine:
         self._binary = binary
         self._tasks = TaskGroup()
         self._child: _Child | None = None
+        self._has_old_log = True
         self._retry_s = _FIRST_DELAY_S
 
     @property
@@ -68,11 +68,9 @@ class ChildEngine:
 
     async def start(self) -> None:
         """Return when the model can answer. Raises OperatorError, in one sentence, if it cannot be loaded."""
-        plan = self._plan or gguf.plan(self._model_path, gguf.available_bytes(), gguf.num_cores())
-        self._plan = plan
-        log.info("loading %s: %d slots of %d tokens each", self._name, plan.num_slots, plan.window)
-        self._child = await self._launch(plan)
-        self._tasks.spawn(self._supervise(plan, self._child), "engine supervisor")
+        log.info("loading %s: %d slots of %d tokens each", self._name, self._plan.num_slots, self._plan.window)
+        self._child = await self._launch()
+        self._tasks.spawn(self._supervise(self._child), "engine supervisor")
 
     async def aclose(self) -> None:
         """End the child within 5 s, by force if need be."""
@@ -97,7 +95,7 @@ class ChildEngine:
             raise overloaded(max(1, round(self._retry_s)))
         return self._child.engine
 
-    async def _supervise(self, plan: Plan, child: "_Child") -> None:
+    async def _supervise(self, child: "_Child") -> None:
         delay_s = _FIRST_DELAY_S
         while True:
             born_at = self._clock.monotonic()
@@ -106,27 +104,39 @@ class ChildEngine:
             await child.stop()
             if self._clock.monotonic() - born_at >= _HEALTHY_S:
                 delay_s = _FIRST_DELAY_S
+                self._has_old_log = True
             log.error("the engine %s (see %s); starting it again", reason, self._log_path)
-            child, delay_s = await self._relaunch(plan, delay_s)
+            child, delay_s = await self._relaunch(delay_s)
             self._child = child
 
-    async def _relaunch(self, plan: Plan, delay_s: float) -> tuple["_Child", float]:
+    async def _relaunch(self, delay_s: float) -> tuple["_Child", float]:
         """A new child, and how long to wait before the one after it."""
         while True:
             self._retry_s = delay_s
             await sleep(self._clock, delay_s)
             delay_s = min(_LAST_DELAY_S, delay_s * 2)
             try:
-                child = await self._launch(plan)
+                child = await self._launch()
             except OperatorError as error:
                 log.error("%s", error)
             else:
                 log.info("the engine is back")
                 return child, delay_s
 
-    async def _launch(self, plan: Plan) -> "_Child":
-        rotate(self._log_path)
-        child = await _Child.spawn(self._log_path, self._name, self._config(plan))
+    async def _launch(self) -> "_Child":
+        """A child that can answer. Raises OperatorError, whatever went wrong."""
+        try:
+            return await self._spawn()
+        except (ApiError, OSError, ValueError, LookupError, TypeError) as error:
+            raise OperatorError(
+                f"The engine cannot load {self._name}: {error or type(error).__name__} (see {self._log_path})."
+            ) from error
+
+    async def _spawn(self) -> "_Child":
+        if self._has_old_log:  # all lives of a crash loop share a log: the first one tells most
+            rotate(self._log_path)
+            self._has_old_log = False
+        child = await _Child.spawn(self._log_path, self._name, self._config())
         try:
             await child.wait_until_ready(self._clock)
         except BaseException:
@@ -134,15 +144,15 @@ class ChildEngine:
             raise
         return child
 
-    def _config(self, plan: Plan) -> Config:
+    def _config(self) -> Config:
         return {
             "model": str(self._model_path),
-            "window": plan.window,
-            "num_slots": plan.num_slots,
-            "num_batch": plan.num_batch,
-            "num_threads": plan.num_threads,
-            "num_checkpoints": plan.num_checkpoints,
-            "cache_mib": plan.cache_mib,
+            "window": self._plan.window,
+            "num_slots": self._plan.num_slots,
+            "num_batch": self._plan.num_batch,
+            "num_threads": self._plan.num_threads,
+            "num_checkpoints": self._plan.num_checkpoints,
+            "cache_mib": self._plan.cache_mib,
             "key": secrets.token_urlsafe(32),
             "parent": os.getpid(),
             "binary": str(self._binary) if self._binary else None,
@@ -152,9 +162,12 @@ class ChildEngine:
 class _Child:
     """One life of the child process, and the connection to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path, name: str, key: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log_path: Path, log_start: int, name: str, key: str
+    ) -> None:
         self._process = process
         self._log_path = log_path
+        self._log_start = log_start
         self._name = name
         self._key = key
         self._upstream: Upstream | None = None
@@ -163,6 +176,7 @@ class _Child:
     @classmethod
     async def spawn(cls, log_path: Path, name: str, config: Config) -> "_Child":
         with log_path.open("ab") as log_file:
+            log_start = log_file.tell()
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -171,10 +185,11 @@ class _Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log_file,
                 start_new_session=True,
+                env=without_secrets(os.environ),  # noqa: TID251 no settings of ours: what the engine's libraries need
             )
         assert process.stdin
         process.stdin.write(json.dumps(config).encode() + b"\n")
-        return cls(process, log_path, name, config["key"])
+        return cls(process, log_path, log_start, name, config["key"])
 
     @property
     def pid(self) -> int:
@@ -192,7 +207,7 @@ class _Child:
                 await self.engine.models()
                 return
             await sleep(clock, _POLL_S)
-        reason = last_words(self._log_path)
+        reason = last_words(self._log_path, self._log_start)
         raise OperatorError(f"The engine cannot load {self._name}: {reason} (see {self._log_path}).")
 
     async def wait_for_end(self, clock: Clock) -> str:
@@ -210,40 +225,54 @@ class _Child:
         assert self._upstream
         with suppress(ApiError, TimeoutError):
             async with asyncio.timeout(_CHECK_S):
-                return await self._upstream.has("/health")
+                return await self._upstream.status_of("/health") == 200
         return False
 
     async def stop(self) -> None:
-        if self._upstream:
-            await self._upstream.aclose()
-        self._kill(signal.SIGTERM)
+        """End the process within 5 s, by force if need be, and by force at once if this is cancelled."""
         try:
-            async with asyncio.timeout(_STOP_S):
-                await self._process.wait()
-        except TimeoutError:
-            self._kill(signal.SIGKILL)
-            await self._process.wait()
+            if self._upstream:
+                await self._upstream.aclose()
+            self._kill(signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_S):
+                    await self._process.wait()
+        finally:
+            if self._process.returncode is None:
+                self._kill(signal.SIGKILL)
+        await self._process.wait()
 
     def _kill(self, number: int) -> None:
         """The whole group: the watcher outlives its engine for a moment, and keeps the group's number taken."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS's answer for a group of zombies
             os.killpg(self._process.pid, number)
+
+
+_SECRET = re.compile(r"(ANTIPHON|ANTHROPIC)_.*|.*_(KEY|TOKEN|SECRET)", re.IGNORECASE)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for native code that needs none of our secrets, nor anyone's."""
+    return {name: value for name, value in environment.items() if not _SECRET.fullmatch(name)}
 
 
 def rotate(path: Path) -> None:
     """Make room for a new log at `path`, and keep the last few: `engine.log.1` is the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # somebody else's folder, such as a mounted one
+        path.parent.chmod(0o700)
     for number in range(_NUM_LOGS - 1, -1, -1):
         older = path.with_name(f"{path.name}.{number}") if number else path
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    path.touch(mode=0o600)
 
 
 _LOG_LINE = re.compile(r"\S+ E .*?:\s+(.*)")
 
 
-def last_words(path: Path) -> str:
-    """What the log of an engine that did not start says of the reason: its first error, or its last line."""
-    lines = path.read_text(errors="replace").splitlines()[-200:]
+def last_words(path: Path, start: int = 0) -> str:
+    """What the log says, from byte `start` on, of why an engine did not start: its first error, or its last line."""
+    lines = path.read_bytes()[start:].decode(errors="replace").splitlines()[-200:]
     errors = [match[1] for line in lines if (match := _LOG_LINE.match(line))]
     return (errors or lines[-1:] or ["it ended without a word"])[0].strip().rstrip(".")

@@ -6,6 +6,7 @@ It counts by a rule of its own: each word is a token, and each turn costs one mo
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from itertools import cycle, islice
 
 from antiphon.core.clock import Clock, sleep
@@ -60,13 +61,14 @@ class FakeEngine:
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
         script, fails_after = _script(model, question)
         num_output = 0
-        async for burst in self._paced(islice(script, wish.max_tokens), pace_s):
-            if fails_after is not None and num_output + len(burst) > fails_after:
-                burst = burst[: fails_after - num_output]
-                yield [Piece("".join(burst), fails_after)]
-                raise internal()
-            num_output += len(burst)
-            yield [Piece("".join(burst), num_output)]
+        async with aclosing(self._paced(islice(script, wish.max_tokens), pace_s)) as bursts:
+            async for burst in bursts:
+                if fails_after is not None and num_output + len(burst) > fails_after:
+                    burst = burst[: fails_after - num_output]
+                    yield [Piece("".join(burst), fails_after)]
+                    raise internal()
+                num_output += len(burst)
+                yield [Piece("".join(burst), num_output)]
         ended = next(script, None) is None
         yield [Piece("", num_output, stop=Stop("end" if ended else "length", len(tokens), num_cached))]
 
@@ -84,9 +86,11 @@ class FakeEngine:
             yield burst
 
     def _reuse(self, tokens: tuple[str, ...]) -> int:
-        """How many leading tokens some earlier prompt shares; and remember this one."""
+        """How many leading tokens some earlier prompt shares; and remember this one, as far as a window reaches."""
         best = max((_common(tokens, old) for old in self._cache), default=0)
         self._cache.append(tokens)
+        while len(self._cache) > 1 and sum(map(len, self._cache)) > WINDOW:
+            self._cache.popleft()
         return best
 
 

@@ -193,10 +193,10 @@ def _is_enough(entries: Mapping[str, Any]) -> bool:
 def available_bytes() -> int:
     """The memory that can be had without swapping: of the machine, or of the container."""
     free = [_meminfo_available()]
-    for limit, used in _CGROUP_FILES:
+    for limit, used, stat, reclaimable in _CGROUP_FILES:
         limit_bytes, used_bytes = _cgroup_number(limit), _cgroup_number(used)
         if limit_bytes is not None and used_bytes is not None:
-            free.append(limit_bytes - used_bytes)
+            free.append(limit_bytes - used_bytes + _cgroup_stat(stat, reclaimable))
     return max(0, min(free))
 
 
@@ -209,14 +209,21 @@ def num_cores() -> int:
 
 
 def _cpu_quota() -> int:
-    quota, _, period = (_read(Path("/sys/fs/cgroup/cpu.max")) or "max").partition(" ")
+    quota, _, period = (_read(_CGROUP / "cpu.max") or "max").partition(" ")
     return round(int(quota) / int(period)) if quota.isdigit() and period.isdigit() else sys.maxsize
 
 
+_CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
 )
+"""Of both versions: the limit, what is used, and where in it the files are that the kernel only keeps while it can."""
 
 
 def _meminfo_available() -> int:
@@ -227,8 +234,13 @@ def _meminfo_available() -> int:
 
 
 def _cgroup_number(name: str) -> int | None:
-    text = _read(Path("/sys/fs/cgroup") / name)
+    text = _read(_CGROUP / name)
     return int(text) if text and text.isdigit() else None
+
+
+def _cgroup_stat(name: str, key: str) -> int:
+    rows = (line.split() for line in (_read(_CGROUP / name) or "").splitlines())
+    return next((int(row[1]) for row in rows if row[0] == key), 0)
 
 
 def _read(path: Path) -> str | None:

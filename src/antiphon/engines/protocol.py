@@ -43,8 +43,14 @@ class Engine(Protocol):
         """Yield bursts: everything that is ready at once, in one list; the last piece of the last one has `stop`.
 
         Nothing is asked of the engine before the first `anext`; `aclose` or cancellation drops its work at once.
+        With `max_tokens` 0 the prompt is computed, nothing is written, and the cause of the stop is `length`.
         Raises ApiError: `overloaded` if the engine refused the work, `internal` if it failed in the middle.
         """
         ...
 
     async def aclose(self) -> None: ...
+
+
+def silent(piece: Piece) -> Piece:
+    """`piece` in a call that may write nothing: an engine still makes one token, which is left out."""
+    return Piece("", 0, piece.progress, piece.stop and piece.stop._replace(cause="length"))

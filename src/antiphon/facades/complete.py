@@ -9,14 +9,13 @@ from antiphon.core.ids import new_id
 from antiphon.encode.collect import collect
 from antiphon.encode.sse import PING, frame
 from antiphon.engines.catalog import Catalog
-from antiphon.features.messages.service import Messages, Order
+from antiphon.features.messages.service import Messages, Order, sampling_of
 from antiphon.turn.chat import chat_of_completion
-from antiphon.turn.pieces import Sampling
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import Call
 from antiphon.web.routing import route
 from antiphon.web.stream import send_events
-from antiphon.wire.events import Event, MessageDelta, Ping, StopReason, TextDelta
+from antiphon.wire.events import Event, MessageDelta, MessageStart, Ping, StopReason, TextDelta
 from antiphon.wire.parse import parse_complete
 from antiphon.wire.request import CompleteRequest
 
@@ -45,12 +44,13 @@ def routes(messages: Messages, catalog: Catalog) -> list[Route]:
 
 
 def _order(request: CompleteRequest) -> Order:
-    sampling = Sampling(
-        1.0 if request.temperature is None else request.temperature, request.top_p, request.top_k or None
-    )
     stops = (_HUMAN, *(request.stop_sequences or ()))
     return Order(
-        chat_of_completion(request.prompt), sampling, request.max_tokens_to_sample, stops, bool(request.stream)
+        chat_of_completion(request.prompt),
+        sampling_of(request),
+        request.max_tokens_to_sample,
+        stops,
+        bool(request.stream),
     )
 
 
@@ -70,7 +70,7 @@ class _Completion:
                 return frame("completion", self.chunk(text, None, None))
             case MessageDelta(reason, sequence, _):
                 return frame("completion", self.chunk("", reason, sequence))
-            case Ping():
+            case Ping() | MessageStart():
                 return PING
             case _:
                 return b""

@@ -10,7 +10,7 @@ from pathlib import Path
 from antiphon.core.errors import OperatorError
 from antiphon.core.ids import new_id
 from antiphon.core.scope import Principal, Scope
-from antiphon.core.secrets import KeyKind, digest, hint, new_key
+from antiphon.core.secrets import KeyKind, digest, new_key
 
 _FILE = "credentials.json"
 
@@ -20,7 +20,6 @@ class _StoredKey:
     id: str
     kind: KeyKind
     digest: str
-    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +55,26 @@ def open_keyring(data_dir: Path, api_key: str | None, admin_key: str | None) -> 
     """
     path = data_dir / _FILE
     first = None
-    if not path.exists():
-        first = FirstKeys(None if api_key else new_key("api"), None if admin_key else new_key("admin"))
-        _write_first(path, first)
-    return _read(path, api_key, admin_key), first
+    try:
+        if not path.exists():
+            first = FirstKeys(None if api_key else new_key("api"), None if admin_key else new_key("admin"))
+            _write_first(path, first)
+        return _read(path, api_key, admin_key), first
+    except OSError as error:
+        raise OperatorError(f"Cannot use {path} ({error.strerror}): choose another folder with --data-dir.") from error
 
 
 def _write_first(path: Path, first: FirstKeys) -> None:
     pepper = secrets.token_bytes(32)
     made: list[tuple[KeyKind, str | None]] = [("api", first.api), ("admin", first.admin)]
-    keys = [asdict(_StoredKey(new_id("apikey"), kind, digest(pepper, key), hint(key))) for kind, key in made if key]
+    keys = [asdict(_StoredKey(new_id("apikey"), kind, digest(pepper, key))) for kind, key in made if key]
     scope = {"organization_id": new_id("org"), "workspace_id": new_id("wrkspc")}
     _write_secret(path, json.dumps({**scope, "pepper": pepper.hex(), "keys": keys}, indent=1))
 
 
 def _write_secret(path: Path, text: str) -> None:
     """Whole or not at all, and readable by the owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -85,7 +87,8 @@ def _read(path: Path, api_key: str | None, admin_key: str | None) -> Keyring:
     try:
         data = json.loads(path.read_text())
         scope = Scope(data["organization_id"], data["workspace_id"])
-        pepper, stored = bytes.fromhex(data["pepper"]), [_StoredKey(**key) for key in data["keys"]]
+        pepper = bytes.fromhex(data["pepper"])
+        stored = [_StoredKey(key["id"], key["kind"], key["digest"]) for key in data["keys"]]
     except (ValueError, KeyError, TypeError) as error:
         raise OperatorError(f"{path} is damaged: restore it, or delete it to have new keys made.") from error
     keys = {key.digest: Principal(key.id, scope, key.kind == "admin") for key in stored}

@@ -29,9 +29,11 @@ class Metrics:
         self._by_model: dict[str, tuple[Counter, Counter]] = {}
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
+        """`route` is "" for an unknown path; `status` is 0 where nothing was answered."""
         children = self._by_route.get((route, status))
         if children is None:
-            children = (self._requests.labels(route, str(status)), self._seconds.labels(route))
+            name = route or "unknown"
+            children = (self._requests.labels(name, str(status or "none")), self._seconds.labels(name))
             self._by_route[route, status] = children
         children[0].inc()
         children[1].observe(seconds)

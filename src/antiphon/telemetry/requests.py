@@ -1,44 +1,98 @@
 """The request log: one line of JSON for each answered request, never a word of its content."""
 
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
+from antiphon.core.errors import OperatorError
+
+log = logging.getLogger("antiphon.telemetry")
+
 _MAX_BYTES = 64 * 1024 * 1024
+_MAX_CHARS = {"model": 256, "error": 500}
+"""What may hold a client's own words is clipped."""
 
 
 class RequestLog:
-    """Appends to `requests.jsonl`; a full file becomes `requests.1.jsonl`, in place of the one before."""
+    """Appends to `requests.jsonl`; a full file becomes `requests.1.jsonl`, in place of the one before.
+
+    Raises OperatorError if the file cannot be opened; from then on nothing that befalls it reaches a request.
+    """
 
     def __init__(self, logs_dir: Path) -> None:
-        logs_dir.mkdir(parents=True, exist_ok=True)
         self._path = logs_dir / "requests.jsonl"
-        self._open()
+        self.num_failures = 0
+        self._is_closed = False
+        try:
+            for folder in (logs_dir.parent, logs_dir):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open()
+        except OSError as error:
+            raise OperatorError(
+                f"Cannot write to {logs_dir} ({error.strerror}): choose another folder with --data-dir."
+            ) from error
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._size = os.fstat(self._file).st_size
 
     def append(self, line: dict[str, Any]) -> None:
-        data = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        self._size += os.write(self._file, data)
-        if self._size > _MAX_BYTES:
-            os.close(self._file)
+        """Never fails: what cannot be written is counted, and told once. Nothing is written after `close`."""
+        if self._is_closed:
+            return
+        try:
+            self._size += os.write(self._file, orjson.dumps(_clipped(line), option=orjson.OPT_APPEND_NEWLINE))
+            if self._size > _MAX_BYTES:
+                self._rotate()
+        except OSError as error:
+            self._note(error)
+
+    def _rotate(self) -> None:
+        full, self._size = self._file, 0  # where this fails, the old file goes on for as much again
+        with suppress(FileNotFoundError):
             self._path.replace(_previous(self._path))
-            self._open()
+        self._open()
+        os.close(full)
+
+    def _note(self, error: OSError) -> None:
+        self.num_failures += 1
+        if self.num_failures == 1:
+            log.error("the request log %s cannot be written (%s): lines are lost", self._path, error.strerror)
 
     def close(self) -> None:
-        os.close(self._file)
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._file)
+
+
+def _clipped(line: dict[str, Any]) -> dict[str, Any]:
+    long = {name: line[name][:limit] for name, limit in _MAX_CHARS.items() if len(line.get(name) or "") > limit}
+    return line | long if long else line
 
 
 def find_request(logs_dir: Path, request_id: str) -> dict[str, Any] | None:
-    """The logged line of `request_id`, or None."""
+    """The logged line of `request_id`, or None. Raises OperatorError if the log cannot be read."""
     path = logs_dir / "requests.jsonl"
     wanted = request_id.encode()
-    return next((orjson.loads(line) for line in _lines(_previous(path), path) if wanted in line), None)
+    try:
+        found = (_parse(line) for line in _lines(_previous(path), path) if wanted in line)
+        return next((line for line in found if line.get("request_id") == request_id), None)
+    except OSError as error:
+        raise OperatorError(f"Cannot read the log in {logs_dir} ({error.strerror}).") from error
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A line that a full disk or a crash has torn counts as empty."""
+    try:
+        value: object = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _lines(*paths: Path) -> Iterator[bytes]:

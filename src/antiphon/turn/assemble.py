@@ -33,6 +33,8 @@ class Plan:
     max_tokens: int
     max_output: int
     stop_sequences: Sequence[str] = ()
+    has_room: bool = True
+    """Whether the prompt leaves any of the window: otherwise the engine is not asked."""
 
 
 class Assembler:
@@ -63,13 +65,8 @@ class Assembler:
             return self._end(text, last.stop) if last.stop else self._show(text)
         return self._feed_matching(pieces)
 
-    @property
-    def has_no_room(self) -> bool:
-        """The prompt fills the window: the engine cannot make a single token of those asked for."""
-        return self._plan.max_output == 0 < self._plan.max_tokens
-
     def feed_nothing(self) -> list[Event]:
-        """The whole ending of a reply that `has_no_room`."""
+        """The whole ending of a reply whose plan has no room."""
         return self._end("", Stop("length"))
 
     def _feed_matching(self, pieces: Sequence[Piece]) -> list[Event]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from antiphon.wire.content import TextBlock
-from antiphon.wire.conversation import merge_turns
 from antiphon.wire.prompt import turns_of
 from antiphon.wire.request import CountRequest, MessageRequest
 
@@ -28,7 +27,7 @@ class Chat:
 def chat_of(request: MessageRequest | CountRequest) -> Chat:
     """The chat of a request that `unserved.check` has let through: text blocks, and thinking, which is left out."""
     turns = [ChatTurn("system", text)] if (text := _system_text(request.system)) else []
-    turns += [ChatTurn(turn.role, _text(turn.blocks)) for turn in merge_turns(request.messages)]
+    turns += [ChatTurn(turn.role, _text(turn.blocks)) for turn in request.turns]
     return _split_prefill([turn for turn in turns if turn.text or turn.role != "system"])
 
 

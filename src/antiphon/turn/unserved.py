@@ -5,7 +5,6 @@ from antiphon.wire.content import RedactedThinkingBlock, TextBlock, ThinkingBloc
 from antiphon.wire.request import CountRequest, MessageRequest
 
 _SERVED_BLOCKS = (TextBlock, ThinkingBlock, RedactedThinkingBlock)
-_MAX_STOP_CHARS = 100_000
 _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks", "thread")
 
 
@@ -15,10 +14,10 @@ def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> 
         raise _unserved("tools.0", f"tools of type '{request.tools[0].type or 'custom'}'")
     _check_blocks(request)
     _check_thinking(request, accepts_thinking)
-    if request.output_config and request.output_config.format:
+    if request.speed == "fast":
+        raise _unserved("speed", "fast replies")
+    if request.output_format or (request.output_config and request.output_config.format):
         raise _unserved("output_config.format", "structured outputs")
-    if sum(map(len, getattr(request, "stop_sequences", None) or ())) > _MAX_STOP_CHARS:
-        raise invalid(f"stop_sequences: at most {_MAX_STOP_CHARS} characters in all are supported.")
     for name in _UNSERVED_FIELDS:
         if getattr(request, name, None):
             raise _unserved(name, "requests with this field")

@@ -1,6 +1,7 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -65,6 +66,7 @@ class PublicCall:
         self.started_at = shared.clock.monotonic()
         self.outcome = Outcome()
         self.is_streaming = False
+        self._has_started = False
         self.caller: Principal | None = None
         self.receive = receive
         self.send = send
@@ -84,7 +86,9 @@ class PublicCall:
 
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
-        return transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
+        async with self.watch():
+            body = await read_body(self.receive, self.headers, limit_bytes)
+        return transcode(body, charset(self.headers))
 
     def watch(self) -> Watch:
         return Watch(self.connection, self.shared.live)
@@ -94,8 +98,9 @@ class PublicCall:
 
     async def reply(self, body: bytes, status: int, headers: Sequence[_Header]) -> None:
         length = (b"content-length", b"%d" % len(body))
-        await self.start(status, [*headers, length])
-        await self.send_part(body, is_last=True)
+        with self._write_deadline():
+            await self.start(status, [*headers, length])
+            await self.send_part(body, is_last=True)
 
     async def fail(self, error: ApiError) -> None:
         """Answer with `error`: as the reply, or as the last event of a stream that has begun."""
@@ -103,13 +108,22 @@ class PublicCall:
         if self.is_streaming:
             await self._end_stream(encode_error(error, self.id))
             return
+        if self._has_started:
+            self.connection.abort()
+            return
         headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
         await self.reply(orjson.dumps(error_body(error, self.id)), error.kind.status, [_JSON, *headers])
 
     async def _end_stream(self, frame: bytes) -> None:
+        with self._write_deadline():
+            await self.send_part(frame, is_last=True)
+
+    @contextmanager
+    def _write_deadline(self) -> Generator[None]:
+        """Cut the connection if the client leaves the block's writes unread for too long."""
         timer = self.shared.clock.call_later(self.shared.settings.write_timeout_s, self.cut)
         try:
-            await self.send_part(frame, is_last=True)
+            yield
         finally:
             timer.cancel()
 
@@ -119,7 +133,6 @@ class PublicCall:
         self.connection.abort()
 
     async def start(self, status: int, headers: Sequence[_Header]) -> None:
-        self.outcome.status = status
         home = self.shared.keyring.scope
         every = [
             (b"request-id", self.id.encode()),
@@ -127,6 +140,7 @@ class PublicCall:
             (b"anthropic-workspace-id", home.workspace_id.encode()),
         ]
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *every]})
+        self.outcome.status, self._has_started = status, True
 
     async def send_part(self, body: bytes, *, is_last: bool = False) -> None:
         if self.outcome.first_byte_s is None:

@@ -51,7 +51,7 @@ class Door:
         except ApiError as error:
             await call.fail(error)
         except ClientGone:
-            call.outcome.status = _GONE
+            call.outcome.status = call.outcome.status or _GONE
         except asyncio.CancelledError:
             call.outcome.error = "cancelled"
             raise

@@ -1,5 +1,6 @@
 """Pagination by `after_id`, `before_id` and `limit` (the API's documentation, "Pagination")."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from antiphon.core.errors import invalid
 
 _DEFAULT_LIMIT = 20
 _MAX_LIMIT = 1000
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def _last(query: Mapping[str, Sequence[str]], name: str) -> str | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return _DEFAULT_LIMIT
-    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20):
+    if not _INTEGER.fullmatch(text):
         raise invalid("limit: Input should be a valid integer, unable to parse string as an integer")
     limit = int(text)
     if limit < 1:

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Generator
 
+import httptools
 import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +17,7 @@ from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
+from antiphon.web.call import PublicCall
 from antiphon.web.door import Door
 from antiphon.web.watch import Connection
 
@@ -24,6 +26,15 @@ _MAX_HEAD_BYTES = 64 * 1024
 _KEEP_ALIVE_S = 75
 _POLL_S = 0.02
 _GOODBYE_S = 2.0
+_LINGER_S = 10.0
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
+_BODY_TIMEOUT = ApiError(
+    Kind.INVALID_REQUEST,
+    "The request's body did not arrive in time.",
+    details={"error_code": "request_body_timeout"},
+)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -54,6 +65,7 @@ class Server:
         self._clock = clock
         self._uvicorn = _Uvicorn(_config(door, settings, clock))
         self._stopping = asyncio.Event()
+        self._is_hurried = False
 
     @property
     def url(self) -> str:
@@ -62,9 +74,7 @@ class Server:
 
     def stop(self) -> None:
         """Begin to drain; called again, end at once."""
-        if self._stopping.is_set():
-            self._door.abort_all()
-            self._uvicorn.force_exit = True
+        self._is_hurried = self._stopping.is_set()
         self._stopping.set()
 
     def stop_on_signals(self) -> None:
@@ -74,21 +84,27 @@ class Server:
 
     async def serve(self) -> None:
         serving = self._door.shared.tasks.spawn(self._uvicorn.serve(sockets=[self._listener]), "server")
-        await self._stopping.wait()
+        stopping = self._door.shared.tasks.spawn(self._stopping.wait(), "stopping")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         await self._drain()
         self._uvicorn.should_exit = True
+        self._uvicorn.force_exit = self._is_hurried
         await serving
+        if not self._stopping.is_set():
+            raise RuntimeError("the HTTP server ended by itself")
 
     async def _drain(self) -> None:
         """Refuse what is new, let what runs finish, and at the deadline end it with an `error` event."""
         self._door.drain()
         if not await self._all_ended(self._settings.drain_s):
             self._door.abort_all()
+            self._is_hurried = False
             await self._all_ended(_GOODBYE_S)
 
     async def _all_ended(self, seconds: float) -> bool:
         deadline = self._clock.monotonic() + seconds
-        while self._door.num_open and self._clock.monotonic() < deadline:
+        while self._door.num_open and not self._is_hurried and self._clock.monotonic() < deadline:
             await sleep(self._clock, _POLL_S)
         return not self._door.num_open
 
@@ -129,10 +145,12 @@ class _Protocol(HttpToolsProtocol):
     _deadline: Timer | None = None
     _num_head_bytes = 0
     _is_in_head = True
+    _is_deaf = False
+    _is_repeating = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._connection = Connection(transport.abort)
+        self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
         self._arm(_HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,30 +159,91 @@ class _Protocol(HttpToolsProtocol):
         self._connection.lose()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
         if self._is_in_head:
             self._num_head_bytes += len(data)
-        super().data_received(data)
-        if self._is_in_head and self._num_head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+        self._parse(data)
+        if not self._is_in_head or self._is_running() or self.transport.is_closing():
+            return
+        if self._num_head_bytes > _MAX_HEAD_BYTES:
             self.send_400_response("The request's head is too large.")
+        elif self._deadline is None:  # bytes that begin no request have stopped uvicorn's own timer
+            self._arm(_HEAD_TIMEOUT_S)
+
+    def _parse(self, data: bytes) -> None:
+        """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """RFC 9110, 7.8. The parser would stop here: a fresh one is told the same head without the upgrade."""
+        kept = [(name, value) for name, value in self.headers if name in _FRAMING]
+        head = b"".join([b"%b: %b\r\n" % header for header in kept])
+        self.parser = httptools.HttpRequestParser(self)
+        self._is_repeating = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
+        self._is_repeating = False
+        self._parse(rest)
 
     def on_message_begin(self) -> None:
+        if self._is_repeating:
+            return
+        if self._is_running():
+            # A second request before the first is answered: nobody needs it, and it would keep us from hearing the
+            # client leave. The first is answered, and the connection closed.
+            self._is_deaf = True
+            self.cycle.keep_alive = False
+            return
         super().on_message_begin()
         self._arm(_HEAD_TIMEOUT_S)
         self._is_in_head = True
 
+    def on_url(self, url: bytes) -> None:
+        if not (self._is_deaf or self._is_repeating):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not (self._is_deaf or self._is_repeating):
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_deaf:
+            super().on_body(body)
+
     def on_headers_complete(self) -> None:
+        if self._is_deaf or self._is_repeating:
+            return
         self.scope["antiphon.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._is_in_head, self._num_head_bytes = False, 0
-        if self.pipeline:
-            self._disarm()
-        else:
-            self._arm(self.body_timeout_s)
+        self._arm(self.body_timeout_s)
 
     def on_message_complete(self) -> None:
+        if self._is_deaf or (self.parser.should_upgrade() and not self._is_repeating):
+            return
         super().on_message_complete()
         self._disarm()
         self._is_in_head = True
+        self.flow.resume_reading()  # a large body paused it, and a client that leaves is only seen while we read
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():  # it waits for the client to read what is left: not for ever
+            self._arm(_GOODBYE_S)
+        elif self.cycle.more_body:  # nobody wants the rest of this body, but the client may want to read the answer
+            self._arm(_LINGER_S)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()
+
+    def _is_running(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's own answer to what is no HTTP."""
@@ -172,7 +251,10 @@ class _Protocol(HttpToolsProtocol):
 
     def _refuse(self, error: ApiError) -> None:
         """Answer in the API's envelope where there is no call that could, and close."""
-        request_id = new_id("req")
+        if self._is_running() and self.cycle.response_started:
+            self.transport.abort()
+            return
+        request_id = self._blame(error)
         body = orjson.dumps(error_body(error, request_id))
         head = (
             f"HTTP/1.1 {error.kind.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -181,6 +263,14 @@ class _Protocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _blame(self, error: ApiError) -> str:
+        """The id of the request that is refused; if a call runs for it already, that is told what became of it."""
+        call: PublicCall | None = self.cycle.scope.get("antiphon.call") if self._is_running() else None
+        if call is None:
+            return new_id("req")
+        call.outcome.status, call.outcome.error = error.kind.status, error.message
+        return call.id
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
@@ -192,7 +282,7 @@ class _Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _expire(self) -> None:
-        if self._is_in_head or self.cycle.response_started:
+        if self._is_in_head or not self._is_running():
             self.transport.abort()
         else:
-            self._refuse(ApiError(Kind.REQUEST_TIMEOUT, "The request's body did not arrive in time."))
+            self._refuse(_BODY_TIMEOUT)

@@ -46,11 +46,11 @@ class Outlet:
         return self
 
     async def write(self, frames: bytes) -> None:
-        if not self._call.is_streaming:
-            self._call.is_streaming = True
-            self._timer = self._clock.call_later(PING_AFTER_S, self._look)
-            await self._call.start(200, _HEADERS)
         self._is_writing, self._since = True, self._clock.monotonic()
+        if not self._timer:
+            self._timer = self._clock.call_later(min(PING_AFTER_S, self._write_timeout_s), self._look)
+            await self._call.start(200, _HEADERS)
+            self._call.is_streaming = True
         await self._call.send_part(frames)
         self._is_writing, self._since = False, self._clock.monotonic()
 
@@ -76,5 +76,5 @@ class Outlet:
             self._timer = self._clock.call_later(PING_AFTER_S, self._look)
 
     async def _ping(self) -> None:
-        if self._is_open:
+        if self._is_open and not self._call.connection.is_clogged():
             await self.write(PING)

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
+from antiphon.core.tasks import absorb_cancellation, current_task
 from antiphon.web.body import ClientGone
 
 
 class Connection:
     """A client's connection, as its protocol knows it."""
 
-    def __init__(self, abort: Callable[[], None]) -> None:
+    def __init__(self, abort: Callable[[], None], is_clogged: Callable[[], bool]) -> None:
         self.abort = abort
         """Close it at once, whatever is still unsent."""
+        self.is_clogged = is_clogged
+        """Whether the client reads more slowly than is written: a write would wait."""
         self.is_lost = False
         self.on_lost: Callable[[], None] | None = None
 
@@ -34,15 +37,15 @@ class Watch:
         self._error: Exception | None = None
 
     async def __aenter__(self) -> None:
-        self._block = asyncio.current_task()
+        if self._connection.is_lost:
+            raise ClientGone
+        self._block = current_task()
         self._live.add(self)
         self._connection.on_lost = self._leave
-        if self._connection.is_lost:
-            self._leave()
 
     def abort(self, error: Exception) -> None:
         """End the block with `error`. The first call counts."""
-        if self._error is None and self._block is not None:
+        if self._error is None:
             self._error = error
             self._block.cancel()
 
@@ -51,10 +54,12 @@ class Watch:
     ) -> None:
         self._connection.on_lost = None
         self._live.discard(self)
-        if self._error is None or self._block is None:
+        if self._error is None:
             return
-        self._block.uncancel()
-        if kind is None or kind is asyncio.CancelledError:
+        if kind is None:  # the block was done before its cancellation could reach it
+            await absorb_cancellation()
+        is_cancelled_by_others = self._block.uncancel() > 0
+        if kind is None or (kind is asyncio.CancelledError and not is_cancelled_by_others):
             raise self._error from None
 
     def _leave(self) -> None:

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 T = TypeVar("T")
 
 MAX_NAMED = 10_000
+MAX_ITEMS = 100_000
 
 SCALAR = "<scalar>"
 COMPOUND = "<compound>"
@@ -88,7 +89,7 @@ def _few(value: object) -> object:
 
 Omittable = Annotated[T | None, RefusedNull()]
 
-Items = Annotated[list[T], Field(fail_fast=True)]
+Items = Annotated[list[T], Field(fail_fast=True, max_length=MAX_ITEMS)]
 """Only the first error is told, so a list stops at it: a million wrong items cost no more than one."""
 
 Named = Annotated[dict[str, T], BeforeValidator(_few)]

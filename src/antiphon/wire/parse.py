@@ -72,7 +72,7 @@ def _validate(kind: type[R], data: dict[str, Any], strict: bool) -> R:
 
 
 def _check_prompt(request: PromptRequest, version: Version) -> None:
-    turns = conversation.merge_turns(request.messages)
+    turns = request.turns
     rules.check_tools(request)
     conversation.check_shape(request.messages, turns)
     check_system(request.system)

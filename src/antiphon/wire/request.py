@@ -4,11 +4,14 @@ Fields are declared in the order in which the API checks them: pydantic reports 
 the one that the client is told. An attribute is None when its key was absent.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Tag
 
 from antiphon.wire.content import CacheControl, TextBlock
+from antiphon.wire.conversation import Turn, merge_turns
 from antiphon.wire.fields import (
     COMPOUND,
     Bool,
@@ -43,13 +46,18 @@ from antiphon.wire.tools import ToolChoice, Tools
 
 SystemBlocks = Annotated[Items[Annotated[TextBlock, Shaped()]], Tag(COMPOUND)]
 System = Annotated[ScalarText | SystemBlocks, Field(union_mode="left_to_right")]
-Model = Annotated[str, Field(min_length=1)]
+Model = Annotated[str, Field(min_length=1, max_length=256)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+
+MAX_STOP_CHARS = 8191
+"""Each character becomes a node of the automaton that looks for the sequences."""
 
 
 def _check_stop_sequences(sequences: list[str]) -> list[str]:
     if not all(sequence.strip() for sequence in sequences):
         raise problem("each stop sequence must contain non-whitespace")
+    if sum(map(len, sequences)) > MAX_STOP_CHARS:
+        raise problem(f"at most {MAX_STOP_CHARS} characters in all are supported")
     return sequences
 
 
@@ -73,6 +81,11 @@ class PromptRequest(WireModel):
     mcp_servers: Omittable[Items[McpServer]] = None
     compaction: Compaction | None = None
     billing_policy: BillingPolicy | None = None
+
+    @cached_property
+    def turns(self) -> Sequence[Turn]:
+        """`messages`, merged. A long conversation takes a while, so it is done once."""
+        return merge_turns(self.messages)
 
 
 class CountRequest(PromptRequest):

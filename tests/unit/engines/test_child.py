@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ CHAT = Chat((ChatTurn("user", "hi"),))
 SOURCE = Path(__file__).parents[3] / "src"
 
 SERVER = r"""
-import json, sys, time
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         elif self.headers["authorization"] != "Bearer " + KEY:
             self.answer({}, 401)
         elif self.path == "/props":
+            (folder / "environment").write_text(json.dumps(dict(os.environ)))
+            if (folder / "garbage").exists():
+                self.answer([])
             self.answer({"default_generation_settings": {"n_ctx": 512}, "total_slots": 2})
         else:
             self.answer({"data": [{"id": "x"}]})
@@ -247,6 +251,75 @@ async def test_a_child_that_keeps_failing_is_tried_ever_more_slowly(binary: Path
         assert time.monotonic() - started_at > 0.05 + 0.1 + 0.2
         (binary.parent / "broken").unlink()
         await until(lambda: engine.pid)
+
+
+@pytest.mark.parametrize("problem", ["garbage", "no room for a log"])
+async def test_whatever_goes_wrong_on_the_way_back_the_engine_is_tried_again(
+    binary: Path, problem: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(binary) as engine:
+        assert engine.pid
+        with pytest.MonkeyPatch.context() as patch:
+            if problem == "garbage":
+                (binary.parent / "garbage").touch()
+            else:
+                patch.setattr(engine, "_log_path", Path("/proc/nowhere/engine.log"))
+            os.kill(engine.pid, signal.SIGKILL)
+            await until(lambda: sum("cannot load" in record.message for record in caplog.records) == 2)
+        (binary.parent / "garbage").unlink(missing_ok=True)
+        await until(lambda: engine.pid)
+        assert (await engine.prepare("tiny", CHAT)).num_tokens == 2
+
+
+@pytest.mark.parametrize("problem", ["garbage", "no binary"])
+async def test_whatever_goes_wrong_at_the_start_is_one_sentence(binary: Path, problem: str):
+    (binary.parent / "garbage").touch()
+    if problem == "no binary":
+        binary.unlink()
+    with pytest.raises(OperatorError, match="The engine cannot load tiny: "):
+        async with running(binary):
+            pass
+
+
+async def test_a_crash_loop_keeps_its_first_log(binary: Path, caplog: pytest.LogCaptureFixture):
+    async with running(binary) as engine:
+        log = binary.parent / "data" / "logs" / "engine.log"
+        log.write_text("the first words\n")
+        (binary.parent / "broken").touch()
+        assert engine.pid
+        os.kill(engine.pid, signal.SIGKILL)
+        await until(lambda: sum("cannot load" in record.message for record in caplog.records) == 3)
+        text = log.read_text()
+        (binary.parent / "broken").unlink()
+    assert text.startswith("the first words\n")
+    assert text.count("tensor 'x' is missing") >= 3
+
+
+async def test_logs_are_the_owner_s_alone(binary: Path):
+    async with running(binary):
+        log = binary.parent / "data" / "logs" / "engine.log"
+        assert (log.stat().st_mode & 0o777, log.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+async def test_the_child_is_told_no_secret(binary: Path, monkeypatch: pytest.MonkeyPatch):
+    secrets = ["ANTIPHON_API_KEY", "ANTIPHON_HOST", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "X_SECRET"]
+    for name in [*secrets, "GGML_DEBUG"]:
+        monkeypatch.setenv(name, "hidden")
+    async with running(binary):
+        environment = json.loads((binary.parent / "environment").read_text())
+    assert [name for name, value in environment.items() if value == "hidden"] == ["GGML_DEBUG"]
+
+
+async def test_a_stop_that_is_cancelled_ends_the_child_all_the_same(binary: Path):
+    async with running(binary) as engine:
+        assert engine._child
+        pid = engine._child.pid
+        os.kill(pid, signal.SIGSTOP)
+        stopping = asyncio.ensure_future(engine._child.stop())
+        await asyncio.sleep(0.1)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        await until(lambda: not is_alive(pid), 0.3)
 
 
 PARENT = """

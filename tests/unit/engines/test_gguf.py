@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from antiphon.core.errors import OperatorError
+from antiphon.engines import gguf
 from antiphon.engines.gguf import available_bytes, num_cores, plan, read_header
 
 GIB = 1 << 30
@@ -156,3 +157,28 @@ def test_the_prompt_cache_takes_no_more_than_half_of_what_is_left(tmp_path: Path
 def test_this_machine_has_cores_and_memory():
     assert num_cores() >= 1
     assert available_bytes() > 0
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"memory.max": "1000", "memory.current": "900", "memory.stat": "file 700\ninactive_file 600\n"}, 700),
+        ({"memory.max": "1000", "memory.current": "900"}, 100),
+        (
+            {
+                "memory/memory.limit_in_bytes": "1000",
+                "memory/memory.usage_in_bytes": "900",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 500\n",
+            },
+            600,
+        ),
+    ],
+)
+def test_files_that_the_kernel_merely_keeps_are_free_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(gguf, "_CGROUP", tmp_path)
+    assert available_bytes() == expected

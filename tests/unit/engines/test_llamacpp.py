@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -261,3 +262,23 @@ def test_what_is_not_asked_for_does_not_change_the_distribution():
     assert body["stop"] == []
     cut = completion([1], Sampling(0.0, 0.9, 40), 7)
     assert (cut["temperature"], cut["top_p"], cut["top_k"], cut["n_predict"]) == (0.0, 0.9, 40, 7)
+
+
+class SlowTemplate(FakeServer):
+    num_busy = most_busy = 0
+
+    async def template(self, request: web.Request) -> web.Response:
+        self.num_busy += 1
+        self.most_busy = max(self.most_busy, self.num_busy)
+        await asyncio.sleep(0.01)
+        self.num_busy -= 1
+        return await super().template(request)
+
+
+async def test_the_server_is_never_asked_for_so_many_prompts_that_it_cannot_say_it_is_well():
+    fake = SlowTemplate()
+    async with serving(fake) as engine:
+        await engine.models()
+        prompts = await asyncio.gather(*(engine.prepare("m", chat(("user", str(i)))) for i in range(30)))
+    assert len(prompts) == 30
+    assert fake.most_busy == 4

@@ -87,6 +87,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         system=[text(cache_control=ONE_HOUR)],
         cache_control=FIVE_MINUTES,
     ),
+    "as many stop characters as there may be": body(stop_sequences=["a" * 8190, "b"], model="m" * 256),
     "a choice among tools": body(tools=[tool()], tool_choice={"type": "tool", "name": "weather"}),
     "no choice without tools": body(tool_choice={"type": "none"}),
     "a member of a toolset chosen": body(
@@ -122,7 +123,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_the_api_takes(name: str) -> None:
     request = parse_message(encode(ACCEPTED[name]), OLD)
-    assert request.model == "echo"
+    assert request.model == ACCEPTED[name]["model"]
 
 
 @pytest.mark.parametrize("name", ["the least request", "a call and its result", "a paused turn", "a cache warm-up"])

@@ -77,3 +77,10 @@ def test_a_prompt_ends_with_an_assistant(prompt: str) -> None:
     with pytest.raises(ApiError) as caught:
         turns_of(prompt)
     assert caught.value.message == 'prompt must end with "\n\nAssistant:" turn'
+
+
+def test_a_request_merges_its_turns_once() -> None:
+    request = parse_message(encode(says(user("a"), user("b"))), OLD)
+    assert request.turns is request.turns
+    assert request.turns == merge_turns(request.messages)
+    assert request == parse_message(encode(says(user("a"), user("b"))), OLD)

@@ -76,6 +76,7 @@ FIRST_SYSTEM = (
 )
 CLOSED = "For 'object' type, 'additionalProperties' must be explicitly set to false"
 THINK = {"type": "enabled", "budget_tokens": 1024}
+TOO_MANY_BLOCKS = "messages: at most 100000 content blocks are supported in all messages together"
 EFFORTS = "'low', 'medium', 'high', 'xhigh' or 'max'"
 CITED = {"type": "web_search_result_location", "cited_text": "a", "encrypted_index": "b", "title": "c", "url": "d"}
 CITATIONS_ON = {"citations": {"enabled": True}}
@@ -276,6 +277,17 @@ VALUES = [
     Row(body(inference_geo="eu"), "inference_geo: must be one of ['global', 'us']"),
     Row(body(stop_sequences=["END", " \n"]), "stop_sequences: each stop sequence must contain non-whitespace"),
     Row(body(stop_sequences=[""]), "stop_sequences: each stop sequence must contain non-whitespace"),
+    Row(body(stop_sequences=["a" * 8191, "b"]), "stop_sequences: at most 8191 characters in all are supported"),
+    complete(completion(stop_sequences=["a" * 8192]), "stop_sequences: at most 8191 characters in all are supported"),
+    Row(body(model="m" * 257), "model: String should have at most 256 characters"),
+    complete(completion(model="m" * 257), "model: String should have at most 256 characters"),
+    count(says(*[user([text()] * 50_001)] * 2), TOO_MANY_BLOCKS),
+    Row(blocks(*[result(content=[text()] * 50_001)] * 2), TOO_MANY_BLOCKS),
+    Row(blocks(*[document(source={"type": "content", "content": [text()] * 50_001})] * 2), TOO_MANY_BLOCKS),
+    Row(
+        body(system=[text()] * 100_001),
+        "system: List should have at most 100000 items after validation, not 100001",
+    ),
     Row(body(messages=[]), "messages: at least one message is required"),
     Row(
         says({"role": "tool", "content": "a"}),

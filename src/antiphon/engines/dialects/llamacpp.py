@@ -1,21 +1,23 @@
 """The llama.cpp dialect: its raw routes. Token ids go in, text comes out; template and tokenizer are the engine's."""
 
+import asyncio
 import re
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import orjson
 
 from antiphon.core.errors import ApiError, Kind, internal, invalid
-from antiphon.engines.http import Upstream
-from antiphon.engines.protocol import EngineModel
+from antiphon.engines.dialects.listing import created_at, rows
+from antiphon.engines.http import Upstream, reading
+from antiphon.engines.protocol import EngineModel, silent
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop, Wish
 
-_T = TypeVar("_T")
+_MAX_PREPARING = 4
 SystemTurns = Literal["anywhere", "first", "nowhere"]
 """Where a template keeps the text of a system turn."""
 
@@ -65,29 +67,38 @@ class LlamaCpp:
         self._upstream = upstream
         self._name = name
         self._habits: _Habits | None = None
+        # The server answers what it need not compute with a few threads: some stay free to say that it is well.
+        self._preparing = asyncio.Semaphore(_MAX_PREPARING)
         self._cut = secrets.token_hex(16)  # marks places in a text; must be one that no text contains
 
     async def models(self) -> tuple[EngineModel, ...]:
         props = await self._upstream.get_json("/props")
-        row = (await self._upstream.get_json("/v1/models"))["data"][0]
+        row = (await rows(self._upstream))[0]
         await self._learn()
-        window = int(props["default_generation_settings"]["n_ctx"])
-        name, created_at = self._name or _short(row["id"]), float(row.get("created") or 0)
-        return (EngineModel(name, window, True, int(props["total_slots"]), created_at),)
+        with reading():
+            model = EngineModel(
+                self._name or _short(row["id"]),
+                window=int(props["default_generation_settings"]["n_ctx"]),
+                counts_exactly=True,
+                num_slots=int(props["total_slots"]),
+                created_at=created_at(row),
+            )
+        return (model,)
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         habits = await self._learn()
         turns = [ChatTurn(turn.role, self._guard(habits, turn.text)) for turn in fold(chat.turns, habits.system_turns)]
-        text = await self._render(turns) + self._guard(habits, chat.prefill)
-        ids = await self._tokenize(text.split(self._cut), add_special=not (habits.bos and text.startswith(habits.bos)))
+        async with self._preparing:
+            text = await self._render(turns) + self._guard(habits, chat.prefill)
+            has_bos = bool(habits.bos) and text.startswith(habits.bos)
+            ids = await self._tokenize(text.split(self._cut), add_special=not has_bos)
         return Prompt(ids, len(ids), is_exact=True)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         body = completion(prompt.payload, wish.sampling, wish.max_tokens)
-        read = _read if wish.max_tokens else _read_silently
         async with self._upstream.stream("/completion", body) as events:
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := read(line)) != _NOTHING]
+                pieces = [piece for line in lines if (piece := _read(line, wish.max_tokens)) != _NOTHING]
                 if pieces:
                     yield pieces
                 if pieces and pieces[-1].stop:
@@ -108,14 +119,17 @@ class LlamaCpp:
             if error.kind is not Kind.INTERNAL:
                 raise
             raise invalid("messages: the model's chat template refuses this conversation") from error
-        return reply["prompt"]
+        with reading():
+            return reply["prompt"]
 
     async def _tokenize(
         self, parts: Sequence[str | int], *, add_special: bool = False, parse_special: bool = True
     ) -> list[int]:
         content = parts[0] if len(parts) == 1 else parts
         body = {"content": content, "add_special": add_special, "parse_special": parse_special}
-        return (await self._upstream.post_json("/tokenize", body))["tokens"]
+        reply = await self._upstream.post_json("/tokenize", body)
+        with reading():
+            return reply["tokens"]
 
     def _guard(self, habits: _Habits, text: str) -> str:
         """`text` with every control token's name cut in two, so that it stays text: nobody can close their own turn."""
@@ -130,24 +144,26 @@ class LlamaCpp:
     async def _learn(self) -> _Habits:
         if self._habits is None:
             props = await self._upstream.get_json("/props")
-            bos, eos = props.get("bos_token") or "", props.get("eos_token") or ""
+            with reading():
+                bos, eos = props.get("bos_token") or "", props.get("eos_token") or ""
             controls = control_pattern({bos, eos} | await self._control_tokens())
             self._habits = _Habits(bos, await self._probe_system_turns(), controls)
         return self._habits
 
     async def _control_tokens(self) -> set[str]:
         """The names of all tokens that a text is read as control tokens by."""
-        meta: dict[str, Any] = (await self._upstream.get_json("/v1/models"))["data"][0].get("meta") or {}
+        meta: dict[str, Any] = (await rows(self._upstream))[0].get("meta") or {}
         if "n_vocab" not in meta:
             return set()
         listing = await self._upstream.post_json(
             "/tokenize", {"content": list(range(meta["n_vocab"])), "with_pieces": True}
         )
-        pieces = {
-            token["id"]: token["piece"]
-            for token in listing["tokens"]
-            if isinstance(token["piece"], str) and _LOOKS_LIKE_CONTROL.search(token["piece"])
-        }
+        with reading():
+            pieces = {
+                token["id"]: token["piece"]
+                for token in listing["tokens"]
+                if isinstance(token["piece"], str) and _LOOKS_LIKE_CONTROL.search(token["piece"])
+            }
         names = list(pieces.values())
         as_tokens = await self._tokenize(names)
         as_text = await self._tokenize(names, parse_special=False)
@@ -216,22 +232,15 @@ def completion(ids: list[int], sampling: Sampling, max_tokens: int) -> dict[str,
 _NOTHING = Piece()
 
 
-def _read(line: bytes) -> Piece:
+def _read(line: bytes, max_tokens: int) -> Piece:
     try:
         chunk = orjson.loads(line)
-        if chunk["stop"]:
-            return Piece(chunk["content"], chunk["tokens_predicted"], None, _stop(chunk))
+        stop = _stop(chunk) if chunk["stop"] else None
         progress = chunk.get("prompt_progress")
-        return Piece(chunk["content"], chunk["tokens_predicted"], progress and _progress(progress))
+        piece = Piece(chunk["content"], chunk["tokens_predicted"], progress and _progress(progress), stop)
     except (ValueError, KeyError, TypeError) as error:  # an `error` object, or no JSON
         raise internal() from error
-
-
-def _read_silently(line: bytes) -> Piece:
-    """For a call that may write nothing: the server still makes one token, which is left out."""
-    piece = _read(line)
-    stop = piece.stop and piece.stop._replace(cause="length")
-    return Piece("", 0, piece.progress, stop)
+    return piece if max_tokens else silent(piece)
 
 
 def _progress(data: dict[str, int]) -> Progress:

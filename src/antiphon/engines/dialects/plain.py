@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 
 from antiphon.core.errors import internal
-from antiphon.engines.http import Upstream
-from antiphon.engines.protocol import EngineModel
+from antiphon.engines.dialects.listing import created_at, rows
+from antiphon.engines.http import Upstream, reading
+from antiphon.engines.protocol import EngineModel, silent
 from antiphon.turn.chat import Chat
 from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop, Wish
 
@@ -25,14 +26,19 @@ class Plain:
         self._num_slots = num_slots
 
     async def models(self) -> tuple[EngineModel, ...]:
-        listing = await self._upstream.get_json("/v1/models")
-        return tuple(self._model(row) for row in listing["data"])
+        listed = await rows(self._upstream)
+        with reading():
+            return tuple(self._model(row) for row in listed)
 
     def _model(self, row: dict[str, Any]) -> EngineModel:
         meta: dict[str, Any] = row.get("meta") or {}
-        window = int(row.get("max_model_len") or meta.get("n_ctx") or _DEFAULT_WINDOW)
-        created_at = float(row.get("created") or 0)
-        return EngineModel(row["id"], window, counts_exactly=False, num_slots=self._num_slots, created_at=created_at)
+        return EngineModel(
+            row["id"],
+            window=int(row.get("max_model_len") or meta.get("n_ctx") or _DEFAULT_WINDOW),
+            counts_exactly=False,
+            num_slots=self._num_slots,
+            created_at=created_at(row),
+        )
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         messages = [{"role": turn.role, "content": turn.text} for turn in chat.turns]
@@ -47,13 +53,17 @@ class Plain:
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         body = prompt.payload | _sampling(wish.sampling) | {"max_tokens": max(wish.max_tokens, 1)}
         if wish.is_awaited_whole:
-            yield [_whole(await self._upstream.post_and_wait("/v1/chat/completions", body))]
+            piece = _whole(await self._upstream.post_and_wait("/v1/chat/completions", body))
+            yield [piece if wish.max_tokens else silent(piece)]
             return
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = _Reader()
         async with self._upstream.stream("/v1/chat/completions", body) as events:
-            while not reader.is_done and (lines := await events.read()):
-                if pieces := reader.read(lines):
+            while not reader.is_done:
+                pieces = reader.read(await events.read())
+                if not wish.max_tokens:
+                    pieces = [silent(piece) for piece in pieces if piece.stop]
+                if pieces:
                     yield pieces
 
     async def aclose(self) -> None:
@@ -61,7 +71,7 @@ class Plain:
 
 
 class _Reader:
-    """Chunks become pieces. The stop waits for `[DONE]`, because the usage comes after the finish reason."""
+    """Chunks become pieces. The stop waits for the stream's end, because the usage comes after the finish reason."""
 
     def __init__(self) -> None:
         self.is_done = False
@@ -70,13 +80,16 @@ class _Reader:
         self._num_input: int | None = None
 
     def read(self, lines: list[bytes]) -> list[Piece]:
-        texts = [text for line in lines if (text := self._read_line(line))]
-        if not texts and not self.is_done:
+        """No lines are the end: a good one, even without `[DONE]`, if there was a finish reason."""
+        with reading():
+            text = "".join([self._read_line(line) for line in lines])
+        if not lines and not self._stop:
+            raise internal()
+        self.is_done = self.is_done or not lines
+        if not text and not self.is_done:
             return []
-        stop = None
-        if self.is_done:
-            stop = (self._stop or Stop("end"))._replace(num_input=self._num_input)
-        return [Piece("".join(texts), self._num_output, stop=stop)]
+        stop = (self._stop or Stop("end"))._replace(num_input=self._num_input) if self.is_done else None
+        return [Piece(text, self._num_output, stop=stop)]
 
     def _read_line(self, line: bytes) -> str:
         if line == b"[DONE]":
@@ -103,11 +116,14 @@ class _Reader:
 
 def _whole(reply: dict[str, Any]) -> Piece:
     """The one piece of a reply that was not streamed."""
-    choice: dict[str, Any] = reply["choices"][0]
-    usage: dict[str, Any] = reply.get("usage") or {}
-    text: str = choice["message"].get("content") or ""
-    stop = _CAUSES.get(choice.get("finish_reason") or "", Stop("end"))
-    return Piece(text, usage.get("completion_tokens") or 0, stop=stop._replace(num_input=usage.get("prompt_tokens")))
+    with reading():
+        choice: dict[str, Any] = reply["choices"][0]
+        usage: dict[str, Any] = reply.get("usage") or {}
+        text: str = choice["message"].get("content") or ""
+        stop = _CAUSES.get(choice.get("finish_reason") or "", Stop("end"))._replace(
+            num_input=usage.get("prompt_tokens")
+        )
+        return Piece(text, usage.get("completion_tokens") or 0, stop=stop)
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """POST /v1/messages and /v1/messages/count_tokens."""
 
+from typing import Any
+
 from starlette.routing import Route
 
 from antiphon.encode import sse
-from antiphon.encode.collect import Collector
-from antiphon.features.messages.service import Messages, Reply
+from antiphon.encode.collect import collect
+from antiphon.features.messages.service import Messages
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import Call
 from antiphon.web.routing import route
@@ -22,7 +24,7 @@ def routes(messages: Messages) -> list[Route]:
                 if request.stream:
                     await send_events(call, reply.events, sse.encode)
                 else:
-                    await _send_whole(call, reply)
+                    await call.reply_json((await collect(reply.events)).as_json())
             finally:
                 call.outcome.note(reply.model, reply.usage)
 
@@ -32,16 +34,12 @@ def routes(messages: Messages) -> list[Route]:
         call.outcome.model = request.model
         async with call.watch():
             num_tokens = await messages.count(request)
-        await call.reply_json({"input_tokens": num_tokens})
+        counted: dict[str, Any] = {"input_tokens": num_tokens}
+        if request.context_management:
+            counted["context_management"] = {"original_input_tokens": num_tokens}
+        await call.reply_json(counted)
 
     return [
         route("/v1/messages", POST=create),
         route("/v1/messages/count_tokens", POST=count_tokens),
     ]
-
-
-async def _send_whole(call: Call, reply: Reply) -> None:
-    collector = Collector()
-    async for events in reply.events:
-        collector.feed(events)
-    await call.reply_json(collector.message.as_json())

@@ -14,7 +14,7 @@ from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
 from antiphon.turn.pieces import Prompt, Sampling, Wish
 from antiphon.wire.events import Event, Usage
-from antiphon.wire.request import CountRequest, MessageRequest
+from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,19 @@ class Messages:
         plan = _plan(model, prompt, order)
         async with model.pool.slot(principal.scope.workspace_id):
             assembler = Assembler(plan)
-            events = _events(model, prompt, _wish(order, plan), assembler)
+            events = _events(model, prompt, plan, _wish(order, plan), assembler)
             try:
                 async with aclosing(events):
                     yield Reply(model.id, events, assembler)
             finally:
-                self._metrics.count_tokens(model.id, assembler.usage)
+                self._metrics.count_tokens(model.label, assembler.usage)
 
 
-async def _events(model: Model, prompt: Prompt, wish: Wish, assembler: Assembler) -> AsyncGenerator[list[Event], None]:
+async def _events(
+    model: Model, prompt: Prompt, plan: Plan, wish: Wish, assembler: Assembler
+) -> AsyncGenerator[list[Event], None]:
     yield assembler.start()
-    if assembler.has_no_room:
+    if not plan.has_room:
         yield assembler.feed_nothing()
         return
     async with aclosing(model.engine.generate(model.id, prompt, wish)) as bursts:
@@ -88,12 +90,19 @@ async def _events(model: Model, prompt: Prompt, wish: Wish, assembler: Assembler
 
 def order_of(request: MessageRequest, model: Model) -> Order:
     unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
-    sampling = Sampling(
-        1.0 if request.temperature is None else request.temperature,
-        request.top_p,
-        request.top_k or None,
+    return Order(
+        chat_of(request), sampling_of(request), request.max_tokens, request.stop_sequences or (), bool(request.stream)
     )
-    return Order(chat_of(request), sampling, request.max_tokens, request.stop_sequences or (), bool(request.stream))
+
+
+_MAX_TOP_K = 2**31 - 1
+"""More than any vocabulary has, and what engines can still hold."""
+
+
+def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
+    """Temperature is passed on as it is (decision 0005)."""
+    temperature = 1.0 if request.temperature is None else request.temperature
+    return Sampling(temperature, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None)
 
 
 def _wish(order: Order, plan: Plan) -> Wish:
@@ -110,9 +119,12 @@ def _check_output(model: Model, order: Order) -> None:
 
 
 def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
-    """Raises `prompt is too long` where the engine's count is exact or leaves no doubt."""
-    window = model.spec.window
-    if prompt.num_tokens > window:
-        raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
-    max_output = min(order.max_tokens, window - prompt.num_tokens)
-    return Plan(new_id("msg"), model.id, prompt.num_tokens, order.max_tokens, max_output, order.stop_sequences)
+    """Raises `prompt is too long`. An engine whose count is an estimate is left to judge for itself."""
+    window, max_output = model.spec.window, order.max_tokens
+    if prompt.is_exact:
+        if prompt.num_tokens > window:
+            raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
+        max_output = min(max_output, window - prompt.num_tokens)
+    has_room = not prompt.is_exact or prompt.num_tokens < window
+    stops = order.stop_sequences
+    return Plan(new_id("msg"), model.id, prompt.num_tokens, order.max_tokens, max_output, stops, has_room)
