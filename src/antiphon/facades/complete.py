@@ -9,7 +9,7 @@ from antiphon.core.ids import new_id
 from antiphon.encode.collect import collect
 from antiphon.encode.sse import PING, frame
 from antiphon.engines.catalog import Catalog
-from antiphon.features.messages.service import Messages, Order, sampling_of
+from antiphon.features.messages.service import Messages, Order, Reply, sampling_of
 from antiphon.turn.chat import chat_of_completion
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import Call
@@ -24,23 +24,28 @@ _HUMAN = "\n\nHuman:"
 
 def routes(messages: Messages, catalog: Catalog) -> list[Route]:
     async def complete(call: Call) -> None:
-        body = await call.body(MESSAGES_LIMIT_BYTES)
-        request = parse_complete(body, call.version, strict=call.shared.settings.strict)
-        call.outcome.model = request.model
-        model = catalog.resolve(request.model)
-        async with call.watch(), messages.call(call.principal, model, _order(request)) as reply:
-            completion = _Completion(new_id("compl"), model.id)
-            try:
-                if request.stream:
-                    await send_events(call, reply.events, completion.frames)
-                else:
-                    message = await collect(reply.events)
-                    text = "".join(block["text"] for block in message.content)
-                    await call.reply_json(completion.chunk(text, message.stop_reason, message.stop_sequence))
-            finally:
-                call.outcome.note(reply.model, reply.usage)
+        async with call.watch():
+            body = await call.body(MESSAGES_LIMIT_BYTES)
+            request = parse_complete(body, call.version, strict=call.shared.settings.strict)
+            call.outcome.model = request.model
+            model = catalog.resolve(request.model)
+            async with messages.call(call.principal, model, _order(request)) as reply:
+                try:
+                    await _send(call, reply, is_streamed=bool(request.stream))
+                finally:
+                    call.outcome.note(reply.model, reply.usage)
 
     return [route("/v1/complete", POST=complete)]
+
+
+async def _send(call: Call, reply: Reply, *, is_streamed: bool) -> None:
+    completion = _Completion(new_id("compl"), reply.model)
+    if is_streamed:
+        await send_events(call, reply.events, completion.frames)
+    else:
+        message = await collect(reply.events)
+        text = "".join(block["text"] for block in message.content)
+        await call.reply_json(completion.chunk(text, message.stop_reason, message.stop_sequence))
 
 
 def _order(request: CompleteRequest) -> Order:

@@ -86,9 +86,7 @@ class PublicCall:
 
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
-        async with self.watch():
-            body = await read_body(self.receive, self.headers, limit_bytes)
-        return transcode(body, charset(self.headers))
+        return transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
 
     def watch(self) -> Watch:
         return Watch(self.connection, self.shared.live)

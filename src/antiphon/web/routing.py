@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_type_hints
 
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.core.errors import ApiError, Kind
 from antiphon.web.auth import authenticate
@@ -19,9 +19,15 @@ def route(path: str, **handlers: Handler) -> Route:
     return Route(path, endpoint=_Endpoint(path, handlers))
 
 
-def make_router(routes: list[Route]) -> Router:
-    """Raises ApiError itself for a path that is not there."""
-    return Router(routes, redirect_slashes=False, default=_not_found)
+def make_router(routes: list[Route]) -> ASGIApp:
+    """Raises ApiError itself for a path that is not there. A path without parameters is found at once."""
+    plain: dict[str, ASGIApp] = {route.path: route.endpoint for route in routes if "{" not in route.path}
+    router = Router(routes, redirect_slashes=False, default=_not_found)
+
+    async def find(scope: Scope, receive: Receive, send: Send) -> None:
+        await plain.get(scope["path"], router)(scope, receive, send)
+
+    return find
 
 
 class _Endpoint:

@@ -28,7 +28,8 @@ class Connection:
 class Watch:
     """`async with Watch(...)`: the block ends when the client leaves (ClientGone) or `abort` is called (its error).
 
-    It stands in `live` while the block runs. It costs no task: the protocol itself calls when the connection is lost.
+    It stands in `live` while the block runs, so that the end of the server reaches it too. It costs no task: the
+    protocol itself calls when the connection is lost.
     """
 
     def __init__(self, connection: Connection, live: "set[Watch]") -> None:

@@ -16,23 +16,24 @@ from antiphon.wire.parse import parse_count, parse_message
 
 def routes(messages: Messages) -> list[Route]:
     async def create(call: Call) -> None:
-        body = await call.body(MESSAGES_LIMIT_BYTES)
-        request = parse_message(body, call.version, strict=call.shared.settings.strict, betas=call.betas)
-        call.outcome.model = request.model
-        async with call.watch(), messages.create(call.principal, request) as reply:
-            try:
-                if request.stream:
-                    await send_events(call, reply.events, sse.encode)
-                else:
-                    await call.reply_json((await collect(reply.events)).as_json())
-            finally:
-                call.outcome.note(reply.model, reply.usage)
+        async with call.watch():
+            body = await call.body(MESSAGES_LIMIT_BYTES)
+            request = parse_message(body, call.version, strict=call.shared.settings.strict, betas=call.betas)
+            call.outcome.model = request.model
+            async with messages.create(call.principal, request) as reply:
+                try:
+                    if request.stream:
+                        await send_events(call, reply.events, sse.encode)
+                    else:
+                        await call.reply_json((await collect(reply.events)).as_json())
+                finally:
+                    call.outcome.note(reply.model, reply.usage)
 
     async def count_tokens(call: Call) -> None:
-        body = await call.body(MESSAGES_LIMIT_BYTES)
-        request = parse_count(body, call.version, strict=call.shared.settings.strict)
-        call.outcome.model = request.model
         async with call.watch():
+            body = await call.body(MESSAGES_LIMIT_BYTES)
+            request = parse_count(body, call.version, strict=call.shared.settings.strict)
+            call.outcome.model = request.model
             num_tokens = await messages.count(request)
         counted: dict[str, Any] = {"input_tokens": num_tokens}
         if request.context_management:
