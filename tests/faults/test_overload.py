@@ -40,9 +40,12 @@ async def test_a_wait_longer_than_the_setting_is_529_before_any_event():
 
 
 async def _hold(pool: Pool, workspace: str, order: list[str], go: asyncio.Event) -> None:
-    async with pool.slot(workspace):
+    await pool.acquire(workspace)
+    try:
         order.append(workspace)
         await go.wait()
+    finally:
+        pool.release()
 
 
 async def test_workspaces_take_turns():
@@ -75,15 +78,16 @@ async def test_a_waiter_that_is_cancelled_in_the_moment_of_its_grant_gives_the_s
 async def test_the_wait_is_bounded():
     clock = ManualClock()
     pool = Pool(1, 10, 5.0, clock)
-    async with pool.slot("a"):
-        waiting = asyncio.ensure_future(_hold(pool, "b", [], asyncio.Event()))
-        await asyncio.sleep(0)
-        clock.advance(4.9)
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        clock.advance(0.2)
-        with pytest.raises(ApiError) as refused:
-            await waiting
+    await pool.acquire("a")
+    waiting = asyncio.ensure_future(_hold(pool, "b", [], asyncio.Event()))
+    await asyncio.sleep(0)
+    clock.advance(4.9)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    clock.advance(0.2)
+    with pytest.raises(ApiError) as refused:
+        await waiting
+    pool.release()
     assert refused.value.kind.status == 529
     assert refused.value.headers["retry-after"] == "5"
     assert (pool.num_free, pool.num_waiting) == (1, 0)

@@ -25,7 +25,7 @@ async def test_a_ping_after_every_ten_seconds_of_silence_also_in_prefill():
     engine, clock = ScriptedEngine(), ManualClock()
     async with World(engine, clock) as world, RawClient(world.url) as client:
         await client.send(request_bytes(ask(model="scripted", stream=True), connection="close"))
-        data = await client.read_until(b"message_start")
+        await client.read_until(b"message_start")
         for _ in range(3):
             clock.advance(9.9)
             with pytest.raises(TimeoutError):

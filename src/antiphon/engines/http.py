@@ -71,11 +71,13 @@ class Upstream:
 
         Raises `overloaded` if the engine refused the work, `internal` if it failed.
         """
-        async with self._stream(path, data) as response:
-            try:
-                return orjson.loads(await response.read())
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise internal() from error
+        response = await self._begin(path, data)
+        try:
+            return orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise internal() from error
+        finally:
+            response.close()
 
     async def _open(
         self, method: str, path: str, body: bytes | None, *, limit: aiohttp.ClientTimeout
@@ -106,22 +108,24 @@ class Upstream:
     @asynccontextmanager
     async def stream(self, path: str, data: Any) -> AsyncGenerator[DataLines, None]:
         """POST `data` and read the events of the reply. Leaving the context closes the connection."""
-        async with self._stream(path, data) as response:
+        response = await self._begin(path, data)
+        try:
             yield DataLines(response)
+        finally:
+            response.close()
 
-    @asynccontextmanager
-    async def _stream(self, path: str, data: Any) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    async def _begin(self, path: str, data: Any) -> aiohttp.ClientResponse:
+        """The head of a reply that is good so far; whoever asked closes it."""
         try:
             response = await self._open("POST", path, orjson.dumps(data), limit=_UNBOUNDED)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
             raise overloaded() from error
         except aiohttp.ClientError as error:
             raise internal() from error
-        try:
-            _check_status(response.status)
-            yield response
-        finally:
+        if response.status != 200:
             response.close()
+            _check_status(response.status)
+        return response
 
     async def aclose(self) -> None:
         await self._session.close()

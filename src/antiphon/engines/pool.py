@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import overloaded
@@ -25,16 +23,8 @@ class Pool:
         self._clock = clock
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
 
-    @asynccontextmanager
-    async def slot(self, workspace_id: str) -> AsyncGenerator[None, None]:
-        """Hold a slot. Raises `overloaded` when the queue is full or the wait was too long."""
-        await self._acquire(workspace_id)
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _acquire(self, workspace_id: str) -> None:
+    async def acquire(self, workspace_id: str) -> None:
+        """Take a slot; `release` gives it back. Raises `overloaded` when the queue is full or the wait was too long."""
         if self.num_free:
             self.num_free -= 1
         else:
@@ -59,7 +49,7 @@ class Pool:
     def _leave(self, workspace_id: str, waiter: _Waiter) -> None:
         """Undo a wait that ended badly; a slot that was granted in the same moment goes to the next."""
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self._release()
+            self.release()
         elif (queue := self._queues.get(workspace_id)) and waiter in queue:
             queue.remove(waiter)
             if not queue:
@@ -72,7 +62,7 @@ class Pool:
     def _refusal(self) -> Exception:
         return overloaded(retry_after_s=max(1, round(self._max_wait_s)))
 
-    def _release(self) -> None:
+    def release(self) -> None:
         while self._queues:
             workspace_id, queue = self._queues.popitem(last=False)
             waiter = queue.popleft()

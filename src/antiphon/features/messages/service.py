@@ -62,13 +62,16 @@ class Messages:
         _check_output(model, order)
         prompt = await model.engine.prepare(model.id, order.chat)
         plan = _plan(model, prompt, order)
-        async with model.pool.slot(principal.scope.workspace_id):
-            assembler = Assembler(plan)
-            events = _events(model, prompt, plan, _wish(order, plan), assembler)
+        await model.pool.acquire(principal.scope.workspace_id)
+        assembler = Assembler(plan)
+        events = _events(model, prompt, plan, _wish(order, plan), assembler)
+        try:
+            yield Reply(model.id, events, assembler)
+        finally:
             try:
-                async with aclosing(events):
-                    yield Reply(model.id, events, assembler)
+                await events.aclose()
             finally:
+                model.pool.release()
                 self._metrics.count_tokens(model.label, assembler.usage)
 
 
