@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Generator
+from typing import Literal
 
 import httptools
 import orjson
@@ -136,6 +137,9 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+_Part = Literal["head", "body"]
+
+
 class _Protocol(HttpToolsProtocol):
     """uvicorn waits for a request without end; this one has an absolute deadline for its head and for its body."""
 
@@ -144,6 +148,7 @@ class _Protocol(HttpToolsProtocol):
     home: Scope
     _deadline: Timer | None = None
     _num_head_bytes = 0
+    _awaited: _Part | None = None
     _is_in_head = True
     _is_deaf = False
     _is_repeating = False
@@ -151,7 +156,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
-        self._arm(_HEAD_TIMEOUT_S)
+        self._wait_for("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -164,12 +169,28 @@ class _Protocol(HttpToolsProtocol):
         if self._is_in_head:
             self._num_head_bytes += len(data)
         self._parse(data)
-        if not self._is_in_head or self._is_running() or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self._num_head_bytes > _MAX_HEAD_BYTES:
+        if self._is_in_head and self._num_head_bytes > _MAX_HEAD_BYTES:
             self.send_400_response("The request's head is too large.")
-        elif self._deadline is None:  # bytes that begin no request have stopped uvicorn's own timer
-            self._arm(_HEAD_TIMEOUT_S)
+        else:
+            self._wait_for(self._missing())
+
+    def _missing(self) -> _Part | None:
+        """What the client still has to send. Bytes that begin no request count as the beginning of a head."""
+        if not self._is_in_head:
+            return "body"
+        return None if self._is_running() else "head"
+
+    def _wait_for(self, part: _Part | None) -> None:
+        """Absolute deadlines: they start when a part is first missed, and bytes that trickle do not move them. A
+        request that comes in one piece, as most do, arms none."""
+        if part == self._awaited:
+            return
+        self._awaited = part
+        self._disarm()
+        if part:
+            self._arm(_HEAD_TIMEOUT_S if part == "head" else self.body_timeout_s)
 
     def _parse(self, data: bytes) -> None:
         """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
@@ -187,6 +208,7 @@ class _Protocol(HttpToolsProtocol):
         head = b"".join([b"%b: %b\r\n" % header for header in kept])
         self.parser = httptools.HttpRequestParser(self)
         self._is_repeating = True
+        self.url, self.headers = b"", []  # the running call keeps its own
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
         self._is_repeating = False
         self._parse(rest)
@@ -199,18 +221,10 @@ class _Protocol(HttpToolsProtocol):
             # client leave. The first is answered, and the connection closed.
             self._is_deaf = True
             self.cycle.keep_alive = False
+            self.url, self.headers = b"", []  # the running call keeps its own
             return
         super().on_message_begin()
-        self._arm(_HEAD_TIMEOUT_S)
         self._is_in_head = True
-
-    def on_url(self, url: bytes) -> None:
-        if not (self._is_deaf or self._is_repeating):
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not (self._is_deaf or self._is_repeating):
-            super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
         if not self._is_deaf:
@@ -222,21 +236,22 @@ class _Protocol(HttpToolsProtocol):
         self.scope["antiphon.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._is_in_head, self._num_head_bytes = False, 0
-        self._arm(self.body_timeout_s)
 
     def on_message_complete(self) -> None:
         if self._is_deaf or (self.parser.should_upgrade() and not self._is_repeating):
             return
         super().on_message_complete()
-        self._disarm()
         self._is_in_head = True
         self.flow.resume_reading()  # a large body paused it, and a client that leaves is only seen while we read
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._awaited = None
         if self.transport.is_closing():  # it waits for the client to read what is left: not for ever
             self._arm(_GOODBYE_S)
         elif self.cycle.more_body:  # nobody wants the rest of this body, but the client may want to read the answer
+            self._awaited = "body"
+            self._disarm()
             self._arm(_LINGER_S)
 
     def timeout_keep_alive_handler(self) -> None:
