@@ -78,6 +78,13 @@ async def test_lorem_makes_exactly_max_tokens_words():
     assert message.stop_reason == "max_tokens"
 
 
+async def test_words_after_a_stop_sequence_are_not_counted():
+    async with World() as world, world.sdk() as client:
+        message = await client.messages.create(**ask(model="lorem", stop_sequences=["dolor"]))
+    assert text_of(message) == "lorem ipsum "
+    assert message.usage.output_tokens == 3
+
+
 async def test_a_stop_sequence_ends_the_reply_and_is_not_in_it():
     async with World() as world, world.sdk() as client:
         message = await client.messages.create(**ask("one two three four", stop_sequences=["wo thr"]))

@@ -15,26 +15,27 @@ class Collector:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            match event:
-                case TextDelta(_, text):
-                    self._text.append(text)
-                case BlockStart(_, block):
-                    self.message.content.append(dict(block))
-                case BlockStop():
-                    self._close_block()
-                case MessageStart(id, model, usage):
-                    self._message = Message(id, model, usage)
-                case MessageDelta(reason, sequence, usage):
-                    message = self.message
-                    message.stop_reason, message.stop_sequence, message.usage = reason, sequence, usage
-                case _:
-                    pass
+            if isinstance(event, TextDelta):
+                self._text.append(event.text)
+            elif isinstance(event, MessageStart):
+                self._message = Message(event.id, event.model, event.usage)
+            elif isinstance(event, BlockStart):
+                self.message.content.append(event.block)
+            elif isinstance(event, BlockStop):
+                self._close_block()
+            elif isinstance(event, MessageDelta):
+                self._end(event)
 
     @property
     def message(self) -> Message:
         if self._message is None:
             raise internal()
         return self._message
+
+    def _end(self, event: MessageDelta) -> None:
+        message = self.message
+        message.stop_reason, message.stop_sequence = event.stop_reason, event.stop_sequence
+        message.usage = event.usage
 
     def _close_block(self) -> None:
         if self._text:

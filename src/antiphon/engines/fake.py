@@ -64,11 +64,10 @@ class FakeEngine:
         async with aclosing(self._paced(islice(script, wish.max_tokens), pace_s)) as bursts:
             async for burst in bursts:
                 if fails_after is not None and num_output + len(burst) > fails_after:
-                    burst = burst[: fails_after - num_output]
-                    yield [Piece("".join(burst), fails_after)]
+                    yield _pieces(burst[: fails_after - num_output], num_output) or [Piece()]
                     raise internal()
+                yield _pieces(burst, num_output)
                 num_output += len(burst)
-                yield [Piece("".join(burst), num_output)]
         ended = next(script, None) is None
         yield [Piece("", num_output, stop=Stop("end" if ended else "length", len(tokens), num_cached))]
 
@@ -108,6 +107,10 @@ def _script(model: str, question: str) -> tuple[Iterator[str], int | None]:
         return lorem(), int(model[5:]) if model[5:].isdigit() else 0
     make: Callable[[], Iterator[str]] = lorem if model in ("lorem", "slow") else lambda: iter(words(question) or ["ok"])
     return make(), None
+
+
+def _pieces(burst: list[str], num_before: int) -> list[Piece]:
+    return [Piece(word, num) for num, word in enumerate(burst, num_before + 1)]
 
 
 def _last_user_text(chat: Chat) -> str:

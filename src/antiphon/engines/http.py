@@ -15,9 +15,12 @@ import orjson
 from yarl import URL
 
 from antiphon.core.errors import ApiError, Kind, internal, overloaded
+from antiphon.engines.refusal import refusal
 
 _CONNECT_TIMEOUT_S = 5
 _BUSY = (429, 503, 529)
+_REFUSED = (400, 413, 422)
+_MAX_REFUSAL_BYTES = 65_536
 _INSTANT_S = 1.0
 _KEEPALIVE = {"TCP_KEEPIDLE" if sys.platform == "linux" else "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """An engine's machine that is gone without a word is noticed after a minute; seconds, seconds, and number."""
@@ -122,10 +125,15 @@ class Upstream:
             raise overloaded() from error
         except aiohttp.ClientError as error:
             raise internal() from error
-        if response.status != 200:
-            response.close()
+        if response.status == 200:
+            return response
+        try:
+            if response.status in _REFUSED:
+                raise refusal(await response.content.read(_MAX_REFUSAL_BYTES))
             _check_status(response.status)
-        return response
+            raise internal()
+        finally:
+            response.close()
 
     async def aclose(self) -> None:
         await self._session.close()

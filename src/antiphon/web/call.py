@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -28,7 +29,7 @@ _Header = tuple[bytes, bytes]
 _JSON: _Header = (b"content-type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shared:
     """What every call of a server has in common."""
 
@@ -37,6 +38,15 @@ class Shared:
     tasks: TaskGroup
     keyring: Keyring
     live: set[Watch]
+
+    @cached_property
+    def home_headers(self) -> list[_Header]:
+        """Where every call acts, as headers."""
+        home = self.keyring.scope
+        return [
+            (b"anthropic-organization-id", home.organization_id.encode()),
+            (b"anthropic-workspace-id", home.workspace_id.encode()),
+        ]
 
 
 @dataclass(slots=True)
@@ -134,13 +144,8 @@ class PublicCall:
         self.connection.abort()
 
     async def start(self, status: int, headers: Sequence[_Header]) -> None:
-        home = self.shared.keyring.scope
-        every = [
-            (b"request-id", self.id.encode()),
-            (b"anthropic-organization-id", home.organization_id.encode()),
-            (b"anthropic-workspace-id", home.workspace_id.encode()),
-        ]
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *every]})
+        every = [*headers, (b"request-id", self.id.encode()), *self.shared.home_headers]
+        await self.send({"type": "http.response.start", "status": status, "headers": every})
         self.outcome.status, self._has_started = status, True
 
     async def send_part(self, body: bytes, *, is_last: bool = False) -> None:

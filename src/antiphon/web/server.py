@@ -258,7 +258,8 @@ class _Protocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _is_running(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        # uvicorn's annotation hides that there is no cycle before the first request
+        return bool(self.cycle) and not self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's own answer to what is no HTTP."""
