@@ -3,6 +3,10 @@
 import anthropic
 import pytest
 
+from antiphon.core.errors import ApiError, Kind
+from antiphon.turn.chat import Chat
+from antiphon.turn.pieces import Prompt
+from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.world import World, ask, text_of
 
 
@@ -109,6 +113,24 @@ async def test_each_status_is_the_sdks_own_exception(status, kind, body, options
     assert caught.value.status_code == status
     assert caught.value.request_id.startswith("req_")
     assert caught.value.body["request_id"] == caught.value.request_id
+
+
+class HungEngine(ScriptedEngine):
+    async def prepare(self, model: str, chat: Chat) -> Prompt:
+        raise ApiError(Kind.TIMEOUT, "Request timed out")
+
+
+async def test_an_engine_that_hangs_is_the_sdks_504():
+    async with World(HungEngine()) as world, world.sdk() as client:
+        with pytest.raises(anthropic.GatewayTimeoutError):
+            await client.messages.create(**ask(model="scripted"))
+
+
+async def test_a_wrong_method_is_the_sdks_405():
+    async with World() as world, world.sdk() as client:
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            await client.delete("/v1/messages", cast_to=object)
+    assert caught.value.status_code == 405
 
 
 async def test_a_body_over_32_mb_is_the_sdks_413():
