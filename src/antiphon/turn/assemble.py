@@ -1,7 +1,7 @@
 """An engine's pieces become the API's events. Pure: no I/O, no clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from antiphon.core.errors import internal
 from antiphon.turn.pieces import Piece, Stop
@@ -20,8 +20,7 @@ from antiphon.wire.events import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is known of a reply before its engine has computed anything.
 
     `max_output` is what the engine was asked for: `max_tokens`, or less where the window leaves less.

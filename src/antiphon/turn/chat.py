@@ -1,7 +1,6 @@
 """A request as a model's template takes it: text in turns, and the text that the reply is to continue."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from antiphon.wire.content import TextBlock
@@ -16,8 +15,7 @@ class ChatTurn(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
+class Chat(NamedTuple):
     """Turns in order (a system turn may stand anywhere), and the text that the reply is to continue ("" for none)."""
 
     turns: tuple[ChatTurn, ...]

@@ -1,14 +1,12 @@
 """What passes between a turn and an engine: a prompt goes in, bursts of pieces come out."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 StopCause = Literal["end", "length"]
 """`end`: the model ended its turn. `length`: it used up the number of tokens that it was allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """A chat as an engine will compute it.
 
     `payload` is the dialect's own (token ids, or messages); `num_tokens` counts all of it, prefill included, and is an
@@ -20,8 +18,7 @@ class Prompt:
     is_exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(NamedTuple):
     """How to draw tokens. Temperature 1 is the model's own distribution, 0 is greedy; None means no cut at all."""
 
     temperature: float = 1.0
@@ -29,8 +26,7 @@ class Sampling:
     top_k: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What an engine is asked to make of a prompt.
 
     `is_awaited_whole` says that nobody looks before the end: the engine may then yield all in one burst, which is

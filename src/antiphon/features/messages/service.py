@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from antiphon.core.errors import invalid
 from antiphon.core.ids import new_id
@@ -17,8 +17,7 @@ from antiphon.wire.events import Event, Usage
 from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What a model is asked for, whichever door the request came through."""
 
     chat: Chat
@@ -28,8 +27,7 @@ class Order:
     is_streamed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A reply under way: no status can change any more. `events` yields bursts; `usage` tells where it stands."""
 
     model: str
