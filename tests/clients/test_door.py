@@ -152,6 +152,10 @@ UNSERVED = [
         "tools.0: tools of type 'web_search_20250305'",
     ),
     (ask(speed="fast"), "speed: fast replies"),
+    (
+        ask(output_format={"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}),
+        "output_format: structured outputs",
+    ),
     (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
         ask([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}]),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import orjson
@@ -125,15 +125,9 @@ class Upstream:
             raise overloaded() from error
         except aiohttp.ClientError as error:
             raise internal() from error
-        if response.status == 200:
-            return response
-        try:
-            if response.status in _REFUSED:
-                raise refusal(await response.content.read(_MAX_REFUSAL_BYTES))
-            _check_status(response.status)
-            raise internal()
-        finally:
-            response.close()
+        if response.status != 200:
+            await _refuse(response)
+        return response
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -189,6 +183,20 @@ class DataLines:
 
 def _payloads(lines: list[bytes]) -> list[bytes]:
     return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+
+
+async def _refuse(response: aiohttp.ClientResponse) -> NoReturn:
+    """Raise what an engine's status, and the words of a 4xx, mean to the caller."""
+    try:
+        if response.status in _BUSY:
+            raise overloaded()
+        if response.status in _REFUSED:
+            raise refusal(await response.content.read(_MAX_REFUSAL_BYTES))
+        raise internal()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise internal() from error
+    finally:
+        response.close()
 
 
 def _check_status(status: int) -> None:

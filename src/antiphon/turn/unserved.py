@@ -16,7 +16,9 @@ def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> 
     _check_thinking(request, accepts_thinking)
     if request.speed == "fast":
         raise _unserved("speed", "fast replies")
-    if request.output_format or (request.output_config and request.output_config.format):
+    if request.output_format:
+        raise _unserved("output_format", "structured outputs")
+    if request.output_config and request.output_config.format:
         raise _unserved("output_config.format", "structured outputs")
     for name in _UNSERVED_FIELDS:
         if getattr(request, name, None):
