@@ -8,6 +8,7 @@ import time
 import pytest
 
 from antiphon.core.clock import ManualClock
+from antiphon.telemetry.requests import find_request
 from antiphon.turn.pieces import Piece
 from tests.fixtures import streams
 from tests.fixtures.engines import ScriptedEngine
@@ -145,6 +146,16 @@ async def test_what_is_no_http_gets_the_envelope_and_is_closed(sent: bytes):
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert body_of(reply)["error"]["type"] == "invalid_request_error"
     assert body_of(reply)["request_id"].startswith("req_")
+
+
+async def test_what_is_no_http_is_found_in_the_log_by_its_id():
+    async with World() as world, RawClient(world.url) as client:
+        await client.send(b"hello\r\n\r\n")
+        reply = await client.read_all()
+        line = find_request(world.app.settings.data_dir / "logs", body_of(reply)["request_id"])
+    assert line is not None
+    assert (line["status"], line["route"]) == (400, "")
+    assert line["error"].startswith("invalid_request_error: ")
 
 
 @pytest.mark.parametrize(

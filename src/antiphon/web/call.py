@@ -112,7 +112,7 @@ class PublicCall:
 
     async def fail(self, error: ApiError) -> None:
         """Answer with `error`: as the reply, or as the last event of a stream that has begun."""
-        self.outcome.error = f"{error.kind.type}: {error.message}"
+        self.outcome.error = told(error)
         if self.is_streaming:
             await self._end_stream(encode_error(error, self.id))
             return
@@ -164,6 +164,11 @@ class Call(PublicCall):
     def principal(self) -> Principal:
         assert self.caller is not None
         return self.caller
+
+
+def told(error: ApiError) -> str:
+    """An error as the log names it."""
+    return f"{error.kind.type}: {error.message}"
 
 
 def _by_name(headers: Iterable[_Header]) -> dict[bytes, bytes]:

@@ -11,7 +11,7 @@ from antiphon.core.errors import ApiError, internal, overloaded
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.requests import RequestLog
 from antiphon.web.body import ClientGone
-from antiphon.web.call import Call, Shared
+from antiphon.web.call import Call, Shared, told
 from antiphon.web.routing import make_router
 
 log = logging.getLogger("antiphon.web")
@@ -67,6 +67,12 @@ class Door:
         """End what still runs: a stream gets an `error` event, any other call a 529."""
         for watch in list(self.shared.live):
             watch.abort(overloaded())
+
+    def record_refusal(self, request_id: str, error: ApiError) -> None:
+        """A line for a reply that was made before there was a call."""
+        self._metrics.count_request("", error.kind.status, 0.0)
+        line = {"request_id": request_id, "time": rfc3339(self.shared.clock.now()), "route": ""}
+        self._request_log.append(line | {"status": error.kind.status, "error": told(error)})
 
     def _record(self, call: Call) -> None:
         outcome, clock = call.outcome, self.shared.clock

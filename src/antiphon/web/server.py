@@ -15,10 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from antiphon.core.clock import Clock, Timer, sleep
 from antiphon.core.errors import ApiError, Kind, OperatorError, invalid
 from antiphon.core.ids import new_id
-from antiphon.core.scope import Scope
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
-from antiphon.web.call import PublicCall
+from antiphon.web.call import PublicCall, told
 from antiphon.web.door import Door
 from antiphon.web.watch import Connection
 
@@ -113,9 +112,8 @@ class Server:
 def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
     class Protocol(_Protocol):
         body_timeout_s = settings.body_timeout_s
-        home = door.shared.keyring.scope
 
-    Protocol.clock = clock
+    Protocol.door, Protocol.clock = door, clock
     return uvicorn.Config(
         door,  # type: ignore[arg-type]
         http=Protocol,
@@ -145,7 +143,7 @@ class _Protocol(HttpToolsProtocol):
 
     body_timeout_s: float
     clock: Clock
-    home: Scope
+    door: Door
     _deadline: Timer | None = None
     _num_head_bytes = 0
     _awaited: _Part | None = None
@@ -272,20 +270,23 @@ class _Protocol(HttpToolsProtocol):
             return
         request_id = self._blame(error)
         body = orjson.dumps(error_body(error, request_id))
+        home = self.door.shared.keyring.scope
         head = (
             f"HTTP/1.1 {error.kind.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"request-id: {request_id}\r\nanthropic-organization-id: {self.home.organization_id}\r\n"
-            f"anthropic-workspace-id: {self.home.workspace_id}\r\nconnection: close\r\n\r\n"
+            f"request-id: {request_id}\r\nanthropic-organization-id: {home.organization_id}\r\n"
+            f"anthropic-workspace-id: {home.workspace_id}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
 
     def _blame(self, error: ApiError) -> str:
-        """The id of the request that is refused; if a call runs for it already, that is told what became of it."""
+        """The id of the request that is refused. It is in the log, by the call that runs for it or by itself."""
         call: PublicCall | None = self.cycle.scope.get("antiphon.call") if self._is_running() else None
         if call is None:
-            return new_id("req")
-        call.outcome.status, call.outcome.error = error.kind.status, error.message
+            request_id = new_id("req")
+            self.door.record_refusal(request_id, error)
+            return request_id
+        call.outcome.status, call.outcome.error = error.kind.status, told(error)
         return call.id
 
     def _arm(self, seconds: float) -> None:
