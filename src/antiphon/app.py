@@ -1,5 +1,6 @@
 """The only place that wires the parts of a server together."""
 
+from pydantic import SecretStr
 from starlette.routing import Route
 
 from antiphon.core.clock import Clock, SystemClock
@@ -13,7 +14,11 @@ from antiphon.features.messages import routes as messages_routes
 from antiphon.features.messages.service import Messages
 from antiphon.features.models import routes as models_routes
 from antiphon.settings import Settings
-from antiphon.store.credentials import FirstKeys, open_keyring
+from antiphon.store.accounts import Accounts
+from antiphon.store.db import Database, url_of
+from antiphon.store.directory import Directory
+from antiphon.store.first import FirstKeys, OperatorKeys, open_store
+from antiphon.store.secret import open_secret, read_old_file
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.requests import RequestLog
 from antiphon.web.call import Shared
@@ -21,7 +26,7 @@ from antiphon.web.door import Door
 
 
 class App:
-    """A server's parts. `door` is the ASGI application; it answers before `start`, but has no models until then."""
+    """A server's parts. `door` is the ASGI application: it may be called after `open`, and has models after `start`."""
 
     def __init__(self, settings: Settings, clock: Clock, engine: Engine | None) -> None:
         self.settings = settings
@@ -31,9 +36,13 @@ class App:
         self._engine = engine
         self._metrics = Metrics()
         self._request_log = RequestLog(settings.data_dir / "logs")
-        keyring, first_keys = open_keyring(settings.data_dir, *_operator_keys(settings))
-        self.first_keys: FirstKeys | None = first_keys
-        shared = Shared(settings, clock, self.tasks, keyring, live=set())
+        self._operator_keys = OperatorKeys(_clear(settings.api_key), _clear(settings.admin_key))
+        self._secret = open_secret(settings.data_dir, _clear(settings.secret_key))
+        self.database = Database(url_of(settings.data_dir, _clear(settings.database_url)))
+        environment = self._operator_keys.digests(self._secret)
+        self.directory = Directory(self.database, self._secret.pepper, clock, environment)
+        self.accounts = Accounts(self.database, self.directory, clock)
+        shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         self.door = Door(shared, self._routes(), self._metrics, self._request_log)
         self._metrics.watch_open_calls(lambda: self.door.num_open)
 
@@ -49,6 +58,14 @@ class App:
 
     def is_ready(self) -> bool:
         return bool(self.catalog.models) and not self.door.is_draining
+
+    async def open(self) -> FirstKeys | None:
+        """Open the database; the keys of a first start. Raises OperatorError."""
+        old = read_old_file(self.settings.data_dir)
+        first = await open_store(self.database, self._secret, old, self._operator_keys, self._clock)
+        await self.directory.refresh()
+        self.tasks.spawn(self.directory.follow(), "directory")
+        return first
 
     async def start(self) -> None:
         """Connect the engine and learn its models. Waits for one that is away; OperatorError if it cannot work."""
@@ -66,6 +83,7 @@ class App:
         if self._engine:
             await self._engine.aclose()
         await self.tasks.aclose()
+        await self.database.aclose()
         self._request_log.close()
 
 
@@ -74,6 +92,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine
     return App(settings, clock or SystemClock(), engine)
 
 
-def _operator_keys(settings: Settings) -> tuple[str | None, str | None]:
-    api_key, admin_key = settings.api_key, settings.admin_key
-    return api_key.get_secret_value() if api_key else None, admin_key.get_secret_value() if admin_key else None
+def _clear(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,19 @@ from antiphon.core.errors import OperatorError
 
 def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "antiphon"
+
+
+class RateLimits(BaseModel):
+    """The organization's limits for each model; the defaults are more than one machine can do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: int = Field(default=1_000_000, ge=0, description="Requests a minute.")
+    input_tokens_per_minute: int = Field(
+        default=1_000_000_000, ge=0, description="Prompt tokens a minute; what a cache had does not count."
+    )
+    output_tokens_per_minute: int = Field(default=1_000_000_000, ge=0, description="Tokens written a minute.")
+    concurrent_requests: int = Field(default=100_000, ge=0, description="Requests at once.")
 
 
 class Settings(BaseSettings):
@@ -43,12 +56,19 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = Field(None, description="An API key of your own, instead of one that is made.")
     admin_key: SecretStr | None = Field(None, description="An admin key of your own, instead of one that is made.")
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/name; nothing for a file in the data folder."
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="The secret that stored keys are hashed with; by default one is made in the data folder."
+    )
     aliases: dict[str, str] = Field({}, description="Further model names, and the models that they mean.")
     strict: bool = Field(False, description="Refuse unknown body fields and unknown betas, as the API does.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
+    rate_limits: RateLimits = Field(default_factory=RateLimits, description="What the whole organization may do.")
     drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
 
 

@@ -11,7 +11,7 @@ from antiphon.app import App, create_app
 from antiphon.core.clock import SystemClock
 from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings
-from antiphon.store.credentials import FirstKeys
+from antiphon.store.first import FirstKeys
 from antiphon.web.server import Server, bind
 
 _GC_THRESHOLDS = (20_000, 20, 20)
@@ -39,16 +39,22 @@ async def _serve(settings: Settings) -> None:
     listener = bind(settings.host, settings.port)
     app = create_app(settings, clock=clock)
     server = Server(app.door, listener, settings, clock)
+    try:
+        await _run(app, server)
+    finally:
+        await app.aclose()
+
+
+async def _run(app: App, server: Server) -> None:
+    if first := await app.open():
+        _show_keys(first, server.url)
     server.stop_on_signals()
     starting = app.tasks.spawn(_start(app, server), "start")
     serving = app.tasks.spawn(server.serve(), "serve")
-    try:
-        await asyncio.wait({starting, serving}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done() and (error := starting.exception()):
-            raise error
-        await _until_ended(serving)
-    finally:
-        await app.aclose()
+    await asyncio.wait({starting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done() and (error := starting.exception()):
+        raise error
+    await _until_ended(serving)
 
 
 async def _until_ended(serving: asyncio.Task[None]) -> None:
@@ -59,8 +65,6 @@ async def _until_ended(serving: asyncio.Task[None]) -> None:
 
 
 async def _start(app: App, server: Server) -> None:
-    if app.first_keys:
-        _show_keys(app.first_keys, server.url)
     await app.start()
     gc.collect()
     gc.freeze()

@@ -20,6 +20,11 @@ def new_key(kind: KeyKind) -> str:
     return _PREFIXES[kind] + body + _checksum(body)
 
 
+def hint_of(key: str) -> str:
+    """What may be shown of a key, to tell it from others: never enough to use it."""
+    return f"{key[:16]}...{key[-4:]}" if len(key) >= 40 else "..."
+
+
 def digest(pepper: bytes, key: str) -> str:
     """HMAC-SHA256 of `key` under the server's own `pepper`, in hex: what is stored instead of the key."""
     return hmac.new(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()

@@ -3,8 +3,7 @@
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NewType
 from urllib.parse import parse_qs
 
 import orjson
@@ -18,8 +17,9 @@ from antiphon.core.tasks import TaskGroup
 from antiphon.encode.envelope import error_body
 from antiphon.encode.sse import encode_error
 from antiphon.settings import Settings
-from antiphon.store.credentials import Keyring
+from antiphon.store.directory import Directory
 from antiphon.web.body import charset, read_body
+from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
 from antiphon.wire.decode import transcode
 from antiphon.wire.events import Usage
@@ -36,17 +36,8 @@ class Shared:
     settings: Settings
     clock: Clock
     tasks: TaskGroup
-    keyring: Keyring
+    directory: Directory
     live: set[Watch]
-
-    @cached_property
-    def home_headers(self) -> list[_Header]:
-        """Where every call acts, as headers."""
-        home = self.keyring.scope
-        return [
-            (b"anthropic-organization-id", home.organization_id.encode()),
-            (b"anthropic-workspace-id", home.workspace_id.encode()),
-        ]
 
 
 @dataclass(slots=True)
@@ -78,6 +69,8 @@ class PublicCall:
         self.is_streaming = False
         self._has_started = False
         self.caller: Principal | None = None
+        self.more_headers: Sequence[_Header] = ()
+        """What every answer to this call says beside its own headers."""
         self.receive = receive
         self.send = send
 
@@ -93,6 +86,12 @@ class PublicCall:
         """The value of header `name` (lower case), or None."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def address(self) -> str | None:
+        """The client's IP address, as the connection has it."""
+        client = self.scope.get("client")
+        return client[0] if client else None
 
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
@@ -144,7 +143,8 @@ class PublicCall:
         self.connection.abort()
 
     async def start(self, status: int, headers: Sequence[_Header]) -> None:
-        every = [*headers, (b"request-id", self.id.encode()), *self.shared.home_headers]
+        where = self.caller.scope if self.caller else self.shared.directory.home
+        every = [*headers, *self.more_headers, (b"request-id", self.id.encode()), *place_headers(where)]
         await self.send({"type": "http.response.start", "status": status, "headers": every})
         self.outcome.status, self._has_started = status, True
 
@@ -164,6 +164,10 @@ class Call(PublicCall):
     def principal(self) -> Principal:
         assert self.caller is not None
         return self.caller
+
+
+AdminCall = NewType("AdminCall", Call)
+"""A call made with an admin key: a handler that takes one is of the Admin API."""
 
 
 def told(error: ApiError) -> str:

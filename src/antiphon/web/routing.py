@@ -7,8 +7,9 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.core.errors import ApiError, Kind
+from antiphon.core.secrets import KeyKind
 from antiphon.web.auth import authenticate
-from antiphon.web.call import Call, PublicCall
+from antiphon.web.call import AdminCall, Call, PublicCall
 from antiphon.wire import betas, versions
 
 Handler = Callable[[Any], Awaitable[None]]
@@ -33,7 +34,9 @@ def make_router(routes: list[Route]) -> ASGIApp:
 class _Endpoint:
     def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
         self._path = path
-        self._handlers = {method: (handler, _needs_key(handler)) for method, handler in handlers.items()}
+        self._handlers: dict[str, tuple[Handler, KeyKind | None]] = {
+            method: (handler, _key_for(handler)) for method, handler in handlers.items()
+        }
         if "GET" in self._handlers:
             self._handlers.setdefault("HEAD", self._handlers["GET"])
         self._allow = ", ".join(self._handlers)
@@ -41,23 +44,28 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: PublicCall = scope["antiphon.call"]
         call.outcome.route = self._path
-        handler, needs_key = self._handlers.get(scope["method"], (None, False))
-        if handler is None:
+        found = self._handlers.get(scope["method"])
+        if found is None:
             raise ApiError(Kind.METHOD_NOT_ALLOWED, "Method Not Allowed", headers={"allow": self._allow})
-        if needs_key:
-            _admit(call)
+        handler, kind = found
+        if kind:
+            await admit(call, kind)
         await handler(call)
 
 
-def _needs_key(handler: Handler) -> bool:
+_KEYS: dict[object, KeyKind | None] = {PublicCall: None, Call: "api", AdminCall: "admin"}
+
+
+def _key_for(handler: Handler) -> KeyKind | None:
+    """Which kind of key may call `handler`."""
     (wanted,) = (hint for name, hint in get_type_hints(handler).items() if name != "return")
-    return issubclass(wanted, Call)
+    return _KEYS[wanted]
 
 
-def _admit(call: PublicCall) -> None:
-    """Turn a public call into a `Call`: first the credential, then the version, then the betas."""
+async def admit(call: PublicCall, kind: KeyKind) -> None:
+    """Turn a public call into one of a key of `kind`: first the credential, then the version, then the betas."""
     assert isinstance(call, Call)
-    call.caller = authenticate(call, call.shared.keyring)
+    call.caller = await authenticate(call, kind)
     call.version = versions.from_header(call.header(b"anthropic-version"))
     call.betas = betas.from_header(call.header(b"anthropic-beta"), strict=call.shared.settings.strict)
 

@@ -270,7 +270,7 @@ class _Protocol(HttpToolsProtocol):
             return
         request_id = self._blame(error)
         body = orjson.dumps(error_body(error, request_id))
-        home = self.door.shared.keyring.scope
+        home = self.door.shared.directory.home
         head = (
             f"HTTP/1.1 {error.kind.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"request-id: {request_id}\r\nanthropic-organization-id: {home.organization_id}\r\n"

@@ -39,7 +39,7 @@ os.getenv = os.environ.get
 sys.addaudithook(hook)
 import antiphon
 for module in pkgutil.walk_packages(antiphon.__path__, "antiphon."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", "migrations.env")):  # what is run, and not imported
         importlib.import_module(module.name)
 """
 

@@ -1,0 +1,123 @@
+"""The database: SQLite in the data folder, or PostgreSQL. Transactions are short: none is held while a model writes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, exc, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from antiphon.core.errors import OperatorError, overloaded
+
+log = logging.getLogger("antiphon.store")
+
+FILE = "antiphon.db"
+_BUSY_TIMEOUT_MS = 5_000
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+def url_of(data_dir: Path, configured: str | None) -> URL:
+    """Where the database is: `configured`, else a file of the data folder. Raises OperatorError."""
+    try:
+        url = make_url(configured) if configured else URL.create("sqlite", database=str(data_dir / FILE))
+        return url.set(drivername=_DRIVERS[url.get_backend_name()])
+    except (exc.ArgumentError, KeyError) as error:
+        raise OperatorError("database_url must look like postgresql://user:password@host/name.") from error
+
+
+class Database:
+    """`read` and `write` are transactions: committed at the end of the block, rolled back by an exception.
+
+    A database that is locked, full, read-only or away raises `overloaded`, and the log says why.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self._writers = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
+        if self.is_sqlite:
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection, None]:
+        with _told(self.url):
+            async with self._engine.connect() as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection, None]:
+        """SQLite takes its one write lock at the beginning, so that a transaction never fails half way for it."""
+        with _told(self.url):
+            async with self._writers, self._engine.connect() as connection:
+                await connection.execution_options(antiphon_writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def aclose(self) -> None:
+        await self._engine.dispose()
+
+
+_UNUSABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError, TimeoutError)
+"""Not a broken constraint, which is the caller's to explain, and no mistake in a statement, which is ours."""
+
+
+class _told:
+    """Turn what befalls a database into one answer for the client, and one sentence for the operator."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, _UNUSABLE):
+            why = error.orig if isinstance(error, exc.DBAPIError) else error
+            log.error("the database %s failed (%s): %s", self._url.render_as_string(), why, _advice(str(why)))
+            raise overloaded() from error
+
+
+def _advice(why: str) -> str:
+    for mark, advice in _ADVICE.items():
+        if mark in why:
+            return advice
+    return "see that it runs and that this server may use it."
+
+
+_ADVICE = {
+    "locked": "another process holds it for too long; look for a backup or a tool that has it open.",
+    "full": "make room on its disk.",
+    "readonly": "give the server's user the right to write it.",
+    "unable to open": "give the server's user the right to its folder.",
+}
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver opens no transaction of its own: `_begin_sqlite` does
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get("antiphon_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+async def ping(database: Database) -> None:
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))

@@ -1,0 +1,51 @@
+"""Which version of the tables a database has, and the way to the newest.
+
+Migrations only add (docs/decisions): the code before a migration runs on the tables after it, so that servers are
+replaced one by one.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from antiphon.store.db import Database
+
+HEAD = "0002"
+_LOCK = 0x616E7469  # PostgreSQL's name for the lock of whoever migrates
+
+
+async def version_of(connection: AsyncConnection) -> str | None:
+    """The database's version; None for one that is empty."""
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+        return None
+    return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+
+
+async def upgrade(database: Database) -> str | None:
+    """Bring the tables to HEAD; the version that they had. Tables that are newer already are left as they are.
+
+    Raises OperatorError if the database cannot be used at all.
+    """
+    async with database.write() as connection:
+        if not database.is_sqlite:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        found = await version_of(connection)
+        if found is None or found < HEAD:
+            await connection.run_sync(_run)
+        return found
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # a start that has nothing to migrate does not pay for it
+
+    command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection):  # noqa: ANN202 - alembic's, which is imported late
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    return config

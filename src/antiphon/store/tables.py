@@ -1,0 +1,211 @@
+"""The tables. Times are seconds since the epoch; money is whole nano-dollars; lists and objects are JSON texts.
+
+A change here needs a migration beside it; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+_Id = String(64)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("name", _Id, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    comment="`accounts` grows with every change of who may do what: other processes look for it.",
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", _Id, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What a server must know of its database, such as the fingerprint of its secret.",
+)
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("display_color", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("data_residency", Text),
+    Column("external_key_id", _Id),
+    Column("created_at", Double, nullable=False),
+    Column("archived_at", Double),
+    Index("workspaces_by_organization", "organization_id", "created_at", "id"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", _Id, nullable=False),
+    Column("added_at", Double, nullable=False),
+    UniqueConstraint("organization_id", "email", name="one_user_per_email"),
+    Index("users_by_organization", "organization_id", "added_at", "id"),
+)
+
+workspace_members = Table(
+    "workspace_members",
+    metadata,
+    Column("workspace_id", _Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("workspace_role", _Id, nullable=False),
+    Column("added_at", Double, nullable=False),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", _Id, nullable=False),
+    Column("status", _Id, nullable=False),
+    Column("invited_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("accepted_at", Double),
+    Index("invites_by_organization", "organization_id", "invited_at", "id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("workspace_id", _Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("kind", _Id, nullable=False),
+    Column("source", _Id, nullable=False, comment="made, or environment: valid where the operator sets it"),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("status", _Id, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", _Id, comment="the member it belongs to"),
+    Column("expires_at", Double),
+    Column("allowed_models", Text, nullable=False),
+    Column("allowed_addresses", Text, nullable=False),
+    Index("api_keys_by_organization", "organization_id", "created_at", "id"),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("party_kind", _Id, primary_key=True, comment="organization, workspace or key"),
+    Column("party_id", _Id, primary_key=True),
+    Column("model_class", String(256), primary_key=True, comment="empty for every class"),
+    Column("type", _Id, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+spend_limits = Table(
+    "spend_limits",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, ForeignKey("organizations.id"), nullable=False),
+    Column("party_kind", _Id, nullable=False),
+    Column("party_id", _Id, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    UniqueConstraint("party_kind", "party_id", name="one_spend_limit_per_party"),
+)
+
+_COUNTS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "thinking_tokens",
+    "web_searches",
+    "input_cost",
+    "cache_read_cost",
+    "cache_write_5m_cost",
+    "cache_write_1h_cost",
+    "output_cost",
+)
+"""What a metered call sums up to. Costs are fixed when the call is metered, at the prices of that moment."""
+
+
+def _counts() -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False, server_default="0") for name in _COUNTS]
+
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("message_id", _Id, primary_key=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("workspace_id", _Id, nullable=False),
+    Column("key_id", _Id, nullable=False),
+    Column("user_id", _Id),
+    Column("model", String(256), nullable=False),
+    Column("service_tier", _Id, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("latency_ms", Double, nullable=False),
+    Column("first_token_ms", Double),
+    Column("ending", _Id, nullable=False, comment="done, failed, or cut: the server died under it"),
+    Column("client", _Id, nullable=False, server_default="", comment="claude_code, or nothing"),
+    *_counts(),
+    Index("usage_by_time", "organization_id", "started_at"),
+)
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("organization_id", _Id, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, comment="hours since the epoch"),
+    Column("workspace_id", _Id, primary_key=True),
+    Column("key_id", _Id, primary_key=True),
+    Column("user_id", _Id, primary_key=True, server_default=""),
+    Column("model", String(256), primary_key=True),
+    Column("service_tier", _Id, primary_key=True),
+    Column("client", _Id, primary_key=True, server_default=""),
+    Column("num_requests", BigInteger, nullable=False),
+    *_counts(),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("actor", _Id, nullable=False, comment="a key's id, or `operator` for the command line"),
+    Column("address", _Id, comment="where the change came from; empty for the command line"),
+    Column("action", _Id, nullable=False, comment="what was done, as api_key.created"),
+    Column("target", _Id, nullable=False),
+    Column("details", Text, nullable=False),
+    Index("audit_by_organization", "organization_id", "id"),
+)
