@@ -1,0 +1,175 @@
+"""Accounts on both databases."""
+
+import asyncio
+import contextlib
+
+import pytest
+from sqlalchemy import delete, exc, select, update
+
+from antiphon.core.clock import ManualClock
+from antiphon.core.errors import ApiError
+from antiphon.core.scope import Scope
+from antiphon.core.secrets import digest, new_key
+from antiphon.store import tables
+from antiphon.store.accounts import OPERATOR, Accounts, Actor, NewKey, add_key, add_organization, add_workspace
+from antiphon.store.directory import MAX_AGE_S, Directory
+from tests.fixtures.databases import BACKENDS, SECRET, Books, books
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+
+async def made_key(own: Books, **fields: object) -> str:
+    key = new_key("api")
+    new = NewKey("api", "Test", digest(SECRET.pepper, key), "...", **fields)  # type: ignore[arg-type]
+    async with own.accounts.change(own.scope, OPERATOR) as change:
+        await add_key(change.connection, own.scope, new, change.now)
+    return key
+
+
+async def test_the_first_keys_work_and_are_not_stored(backend: str):
+    async with books(backend) as own:
+        assert own.first.api
+        holder = await own.directory.find(own.first.api)
+        assert holder
+        assert (holder.kind, holder.scope) == ("api", own.scope)
+        assert await own.directory.find(own.first.api + "x") is None
+        async with own.database.read() as connection:
+            rows = (await connection.execute(select(tables.api_keys))).all()
+    assert own.first.api not in str(rows)
+
+
+async def test_a_change_is_seen_by_the_process_that_made_it_at_once(backend: str):
+    async with books(backend, ManualClock()) as own:
+        key = await made_key(own)
+        assert own.directory.holder_of(key)
+
+
+async def test_a_revoked_key_stops_within_a_second_in_every_process(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        key = await made_key(own)
+        other = Directory(own.database, SECRET.pepper, clock)
+        assert await other.find(key)
+        async with own.accounts.change(own.scope, OPERATOR) as change:
+            revoke = update(tables.api_keys).where(tables.api_keys.c.digest == digest(SECRET.pepper, key))
+            await change.connection.execute(revoke.values(status="archived"))
+        assert await own.directory.find(key) is None
+        assert await other.find(key)  # known for less than a second
+        clock.advance(MAX_AGE_S)
+        assert await other.find(key) is None
+
+
+async def test_a_key_made_elsewhere_works_soon(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        other = Directory(own.database, SECRET.pepper, clock)
+        await other.refresh()
+        key = await made_key(own)
+        clock.advance(0.1)
+        assert await other.find(key)
+
+
+async def test_wrong_keys_do_not_wear_the_database_out(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        looked = own.directory._seen_at
+        for _ in range(100):
+            assert await own.directory.find("wrong") is None
+        assert own.directory._seen_at == looked
+
+
+async def test_the_directory_follows_by_itself(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        other = Directory(own.database, SECRET.pepper, clock)
+        await other.refresh()
+        following = asyncio.get_running_loop().create_task(other.follow())
+        key = await made_key(own)
+        for _ in range(100):
+            clock.advance(0.1)
+            await asyncio.sleep(0.005)
+            if other.holder_of(key):
+                break
+        following.cancel()
+        assert other.holder_of(key)
+
+
+async def test_a_key_of_the_environment_is_good_only_where_it_is_set(backend: str):
+    async with books(backend) as own:
+        key = await made_key(own, source="environment")
+        there = Directory(own.database, SECRET.pepper, ManualClock(), [digest(SECRET.pepper, key)])
+        assert await there.find(key)
+        assert await own.directory.find(key) is None
+
+
+async def test_keys_of_an_archived_workspace_do_not_work(backend: str):
+    async with books(backend) as own:
+        key = await made_key(own)
+        async with own.accounts.change(own.scope, OPERATOR) as change:
+            await change.connection.execute(update(tables.workspaces).values(archived_at=1.0))
+        assert own.directory.holder_of(key) is None
+
+
+async def test_the_home_is_the_first_organizations(backend: str):
+    async with books(backend) as own:
+        second = Scope("org_second", "wrkspc_second")
+        async with own.accounts.change(own.scope, OPERATOR) as change:
+            await add_organization(change.connection, second, "Second", change.now + 1)
+            await add_workspace(change.connection, Scope(own.scope.organization_id, "wrkspc_b"), "B", change.now)
+        assert own.directory.home == own.scope
+
+
+async def test_what_fails_half_way_leaves_nothing(backend: str):
+    async with books(backend) as own:
+        number = own.directory.now.number
+        with contextlib.suppress(ZeroDivisionError):
+            async with own.accounts.change(own.scope, OPERATOR) as change:
+                await change.note("test.failed", "nothing")
+                raise ZeroDivisionError
+        await own.directory.refresh()
+        assert own.directory.now.number == number
+        async with own.database.read() as connection:
+            assert not (await connection.execute(select(tables.audit))).all()
+
+
+async def test_the_audit_cannot_be_changed(backend: str):
+    async with books(backend) as own:
+        async with own.accounts.change(own.scope, Actor("apikey_a", "10.0.0.1")) as change:
+            await change.note("api_key.created", "apikey_b", name="B")
+        for statement in (delete(tables.audit), update(tables.audit).values(actor="nobody")):
+            with pytest.raises(exc.DBAPIError, match="append-only"):
+                async with own.database.write() as connection:
+                    await connection.execute(statement)
+        async with own.database.read() as connection:
+            (row,) = (await connection.execute(select(tables.audit))).all()
+    assert (row.actor, row.address, row.action, row.target, row.details) == (
+        "apikey_a",
+        "10.0.0.1",
+        "api_key.created",
+        "apikey_b",
+        '{"name": "B"}',
+    )
+
+
+async def test_many_writers_lose_nothing(backend: str):
+    async with books(backend) as own:
+        number = own.directory.now.number
+        others = [Accounts(own.database, own.directory, ManualClock()) for _ in range(4)]
+
+        async def change(accounts: Accounts, name: str) -> None:
+            async with accounts.change(own.scope, OPERATOR) as change:
+                await change.note("test", name)
+
+        await asyncio.gather(*[change(others[n % 4], str(n)) for n in range(40)])
+        assert own.directory.now.number == number + 40
+
+
+async def test_a_database_that_is_away_is_an_overloaded_server(backend: str, caplog: pytest.LogCaptureFixture):
+    async with books(backend) as own:
+        own.database.url = own.database.url.set(password="hidden")
+        with pytest.raises(ApiError) as raised:
+            async with own.database.read():
+                raise OSError("gone")
+    assert raised.value.kind.status == 529
+    assert "gone" in caplog.text
+    assert "hidden" not in caplog.text
