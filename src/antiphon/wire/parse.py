@@ -44,6 +44,11 @@ def parse_complete(body: bytes, version: Version, *, strict: bool = False) -> Co
     return request
 
 
+def parse_fields(kind: type[R], body: bytes, *, strict: bool = False) -> R:
+    """A body of any other route; ApiError 400 in the API's words. No body at all counts as an empty object."""
+    return _validate(kind, parse_object(body) if body else {}, strict)
+
+
 def validate_message(
     data: dict[str, Any], version: Version, *, strict: bool = False, betas: Collection[str] = ()
 ) -> MessageRequest:
