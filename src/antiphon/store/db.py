@@ -51,6 +51,13 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
 
+    def create(self) -> None:
+        """See that SQLite's file is there, and its owner's alone. Raises OSError."""
+        if self.is_sqlite and self.url.database:
+            path = Path(self.url.database)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         with _told(self.url):

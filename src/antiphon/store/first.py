@@ -41,6 +41,7 @@ async def open_store(
     Raises OperatorError.
     """
     try:
+        database.create()
         await schema.upgrade(database)
         async with database.write() as connection:
             await _check_secret(connection, secret)
@@ -48,6 +49,10 @@ async def open_store(
             if not (await connection.execute(select(tables.organizations.c.id).limit(1))).first():
                 first = await _settle(connection, secret, old, keys, clock.now())
             await _adopt(connection, secret, keys, clock.now())
+    except OSError as error:
+        raise OperatorError(
+            f"Cannot use {database.url.database} ({error.strerror}): give --data-dir another."
+        ) from error
     except ApiError as error:
         raise OperatorError("The database cannot be used: the error above says why.") from error
     return first
