@@ -32,12 +32,29 @@ def with_books(settings: Settings, work: Callable[[Books], Coroutine[Any, Any, T
 async def _with_books(settings: Settings, work: Callable[[Books], Coroutine[Any, Any, T]]) -> T:
     clock = SystemClock()
     secret = open_secret(settings.data_dir, _clear(settings.secret_key))
-    database = Database(url_of(settings.data_dir, _clear(settings.database_url)))
-    try:
+
+    async def open_and_work(database: Database) -> T:
         await open_store(database, secret, read_old_file(settings.data_dir), OperatorKeys(), clock)
         directory = Directory(database, secret.pepper, clock)
         await directory.refresh()
         return await work(Books(Accounts(database, directory, clock), secret, directory.home))
+
+    return await _with_database(settings, open_and_work)
+
+
+def with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """What `work` makes of the database as it is; it may be empty. Raises OperatorError."""
+    return asyncio.run(_with_database(settings, work))
+
+
+async def _with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    database = Database(url_of(settings.data_dir, _clear(settings.database_url)))
+    try:
+        database.create()
+        return await work(database)
+    except OSError as error:
+        where = database.url.database
+        raise OperatorError(f"Cannot use {where} ({error.strerror}): choose another folder with --data-dir.") from error
     except ApiError as error:
         raise OperatorError(error.message) from error
     finally:

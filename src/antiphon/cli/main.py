@@ -1,34 +1,20 @@
 """The commands, with their options."""
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from antiphon import __version__
+from antiphon.cli import db
+from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
 from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings, load_settings
 
 app = typer.Typer(
     name="antiphon", help="The Claude API that you run yourself.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-
-DataDir = Annotated[Path | None, typer.Option(help="Where keys, logs and models are kept.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@contextmanager
-def plain_errors() -> Generator[None]:
-    """An operator's mistake ends the command with one sentence and status 1."""
-    try:
-        yield
-    except OperatorError as error:
-        typer.echo(f"antiphon: {error}", err=True)
-        raise typer.Exit(1) from None
+app.add_typer(db.app, name="db")
 
 
 @app.command()
@@ -42,15 +28,16 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8484]")] = None,
     data_dir: DataDir = None,
     config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Serve the API."""
+    """Serve the API. With --json the keys of a first start are one line of JSON."""
     from antiphon.cli.serve import serve as run
 
     with plain_errors():
         settings = load_settings(
             config, model=model, engine="fake:" if fake else engine, host=host, port=port, data_dir=data_dir
         )
-        run(settings)
+        run(settings, as_json=as_json)
 
 
 @app.command()
@@ -76,6 +63,6 @@ def logs(
 
 
 @app.command()
-def version() -> None:
+def version(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print the version."""
-    typer.echo(__version__)
+    typer.echo(json.dumps({"version": __version__}) if as_json else __version__)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 from collections.abc import Callable
 
@@ -18,12 +19,12 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 """What a call allocates dies with it by itself: look for cycles far less often than every 700 objects."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each bad request, and those need no key
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, as_json=as_json))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -34,20 +35,20 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, as_json: bool) -> None:
     clock = SystemClock()
     listener = bind(settings.host, settings.port)
     app = create_app(settings, clock=clock)
     server = Server(app.door, listener, settings, clock)
     try:
-        await _run(app, server)
+        await _run(app, server, as_json=as_json)
     finally:
         await app.aclose()
 
 
-async def _run(app: App, server: Server) -> None:
+async def _run(app: App, server: Server, *, as_json: bool) -> None:
     if first := await app.open():
-        _show_keys(first, server.url)
+        _show_keys(first, server.url, as_json=as_json)
     server.stop_on_signals()
     starting = app.tasks.spawn(_start(app, server), "start")
     serving = app.tasks.spawn(server.serve(), "serve")
@@ -72,7 +73,10 @@ async def _start(app: App, server: Server) -> None:
     typer.echo(f"ready: {server.url} serves {app.catalog.models[0].id}")
 
 
-def _show_keys(keys: FirstKeys, url: str) -> None:
+def _show_keys(keys: FirstKeys, url: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"url": url, "api_key": keys.api, "admin_key": keys.admin}))
+        return
     if keys.admin:
         typer.echo(f"The admin key, shown this once: {keys.admin}")
     if keys.api:

@@ -22,6 +22,11 @@ async def version_of(connection: AsyncConnection) -> str | None:
     return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
 
 
+async def version(database: Database) -> str | None:
+    async with database.read() as connection:
+        return await version_of(connection)
+
+
 async def upgrade(database: Database) -> str | None:
     """Bring the tables to HEAD; the version that they had. Tables that are newer already are left as they are.
 

@@ -45,7 +45,7 @@ class Door:
 
     async def _answer(self, call: Call) -> None:
         try:
-            if self.is_draining and call.scope["path"].startswith("/v1/"):
+            if self.is_draining and call.scope["path"].startswith(("/v1/", "/antiphon/")):
                 raise overloaded()
             await self._router(call.scope, call.receive, call.send)
         except ApiError as error:

@@ -1,0 +1,63 @@
+"""Looking after a database: is it whole, and a copy of it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from antiphon.core.errors import OperatorError
+from antiphon.store import schema, secret
+from antiphon.store.db import Database
+from antiphon.store.tables import metadata
+
+
+async def faults_of(database: Database) -> list[str]:
+    """What is wrong with `database`, in sentences; [] for one that is whole."""
+    async with database.read() as connection:
+        version = await schema.version_of(connection)
+        if version is None or version < schema.HEAD:
+            return [f"Its tables are of version {version or 'none'}, not {schema.HEAD}: run `antiphon db upgrade`."]
+        faults = [
+            f"Its tables differ from version {schema.HEAD}: {change}."
+            for change in await connection.run_sync(_differences)
+        ]
+        if database.is_sqlite:
+            for pragma in ("integrity_check", "foreign_key_check"):
+                rows = (await connection.execute(text(f"PRAGMA {pragma}"))).all()
+                faults += [f"SQLite's {pragma} says: {row}." for row in rows if tuple(row) != ("ok",)]
+    return faults
+
+
+def _differences(connection: Connection) -> list[str]:
+    context = MigrationContext.configure(connection, opts={"include_object": _is_ours})
+    return [str(change) for change in compare_metadata(context, metadata)]
+
+
+def _is_ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    return not reflected or other is not None  # what a newer release has added is no fault
+
+
+def back_up(database: Database, data_dir: Path, folder: Path) -> list[Path]:
+    """Copy the database and the secret into the new `folder`, while the server runs; the files that were written."""
+    if not database.is_sqlite:
+        raise OperatorError("PostgreSQL is backed up with its own pg_dump; copy secret.key beside it.")
+    source = Path(database.url.database or "")
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        files = [_private(folder / source.name)]
+        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(files[0])) as copy:
+            original.backup(copy)
+        if (key := data_dir / secret.FILE).exists():
+            files.append(_private(folder / key.name))
+            files[1].write_bytes(key.read_bytes())
+    except (OSError, sqlite3.Error) as error:
+        raise OperatorError(f"Cannot write to {folder} ({error}): name a new folder on a disk with room.") from error
+    return files
+
+
+def _private(path: Path) -> Path:
+    path.touch(mode=0o600, exist_ok=False)
+    return path
