@@ -1,9 +1,24 @@
 """A stream folded into the one Message that a call without `stream` gets."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import jiter
+import orjson
 
 from antiphon.core.errors import internal
-from antiphon.wire.events import BlockStart, BlockStop, Event, Message, MessageDelta, MessageStart, TextDelta
+from antiphon.wire.events import (
+    BlockStart,
+    BlockStop,
+    Event,
+    InputJsonDelta,
+    Message,
+    MessageDelta,
+    MessageStart,
+    SignatureDelta,
+    TextDelta,
+    ThinkingDelta,
+)
 
 
 class Collector:
@@ -11,12 +26,18 @@ class Collector:
 
     def __init__(self) -> None:
         self._message: Message | None = None
-        self._text: list[str] = []
+        self._parts: list[str] = []
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, TextDelta):
-                self._text.append(event.text)
+                self._parts.append(event.text)
+            elif isinstance(event, InputJsonDelta):
+                self._parts.append(event.partial_json)
+            elif isinstance(event, ThinkingDelta):
+                self._parts.append(event.thinking)
+            elif isinstance(event, SignatureDelta):
+                self.message.content[-1]["signature"] = event.signature
             elif isinstance(event, MessageStart):
                 self._message = Message(event.id, event.model, event.usage)
             elif isinstance(event, BlockStart):
@@ -38,9 +59,24 @@ class Collector:
         message.usage = event.usage
 
     def _close_block(self) -> None:
-        if self._text:
-            self.message.content[-1]["text"] = "".join(self._text)
-            self._text.clear()
+        block, text = self.message.content[-1], "".join(self._parts)
+        self._parts.clear()
+        if block["type"] in _TEXTS:
+            block[block["type"]] = text
+        elif block["type"] in _CALLS:
+            block["input"] = _input(text)
+
+
+_TEXTS = ("text", "thinking")
+_CALLS = ("tool_use", "server_tool_use")
+
+
+def _input(text: str) -> dict[str, Any]:
+    """The input of a call. One that `max_tokens` has cut keeps what was whole by then."""
+    try:
+        return orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return jiter.from_json(text.encode(), partial_mode="trailing-strings")
 
 
 async def collect(bursts: AsyncIterator[Sequence[Event]]) -> Message:

@@ -11,20 +11,24 @@ from antiphon.wire.events import (
     BlockStart,
     BlockStop,
     Event,
+    InputJsonDelta,
     Message,
     MessageDelta,
     MessageStart,
     MessageStop,
     Ping,
+    SignatureDelta,
     TextDelta,
+    ThinkingDelta,
 )
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-_TEXT_DELTA = (
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-    b'"delta":{"type":"text_delta","text":%b}}\n\n'
-)
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":'
+_TEXT_DELTA = _DELTA + b'"text_delta","text":%b}}\n\n'
+_INPUT_JSON_DELTA = _DELTA + b'"input_json_delta","partial_json":%b}}\n\n'
+_THINKING_DELTA = _DELTA + b'"thinking_delta","thinking":%b}}\n\n'
+_SIGNATURE_DELTA = _DELTA + b'"signature_delta","signature":%b}}\n\n'
 _BLOCK_STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 
 
@@ -55,6 +59,18 @@ def _text_delta(event: TextDelta) -> bytes:
     return _TEXT_DELTA % (event.index, orjson.dumps(event.text))
 
 
+def _input_json_delta(event: InputJsonDelta) -> bytes:
+    return _INPUT_JSON_DELTA % (event.index, orjson.dumps(event.partial_json))
+
+
+def _thinking_delta(event: ThinkingDelta) -> bytes:
+    return _THINKING_DELTA % (event.index, orjson.dumps(event.thinking))
+
+
+def _signature_delta(event: SignatureDelta) -> bytes:
+    return _SIGNATURE_DELTA % (event.index, orjson.dumps(event.signature))
+
+
 def _block_stop(event: BlockStop) -> bytes:
     return _BLOCK_STOP % event.index
 
@@ -69,6 +85,7 @@ def _message_delta(event: MessageDelta) -> bytes:
             "cache_creation_input_tokens": usage.cache_creation_5m + usage.cache_creation_1h,
             "cache_read_input_tokens": usage.cache_read,
             "output_tokens": usage.output_tokens,
+            "output_tokens_details": {"thinking_tokens": usage.thinking_tokens},
         },
     }
     return frame("message_delta", data)
@@ -78,6 +95,9 @@ _FRAMES: dict[type, Callable[[Any], bytes]] = {
     MessageStart: _message_start,
     BlockStart: _block_start,
     TextDelta: _text_delta,
+    InputJsonDelta: _input_json_delta,
+    ThinkingDelta: _thinking_delta,
+    SignatureDelta: _signature_delta,
     BlockStop: _block_stop,
     MessageDelta: _message_delta,
     MessageStop: lambda _: _MESSAGE_STOP,

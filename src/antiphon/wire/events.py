@@ -27,6 +27,8 @@ class Usage:
     cache_creation_5m: int = 0
     cache_creation_1h: int = 0
     cache_read: int = 0
+    thinking_tokens: int = 0
+    """Those of the output that were thought, shown or not."""
 
     def as_json(self) -> dict[str, Any]:
         """The `usage` object of a Message."""
@@ -39,6 +41,8 @@ class Usage:
                 "ephemeral_1h_input_tokens": self.cache_creation_1h,
             },
             "output_tokens": self.output_tokens,
+            "output_tokens_details": {"thinking_tokens": self.thinking_tokens},
+            "server_tool_use": None,
             "service_tier": "standard",
             "inference_geo": "not_available",
         }
@@ -66,6 +70,28 @@ class TextDelta:
 
 
 @dataclass(slots=True)
+class InputJsonDelta:
+    """The next bit of the JSON text of a tool call's input."""
+
+    index: int
+    partial_json: str
+
+
+@dataclass(slots=True)
+class ThinkingDelta:
+    index: int
+    thinking: str
+
+
+@dataclass(slots=True)
+class SignatureDelta:
+    """Once for each thinking block, before it stops."""
+
+    index: int
+    signature: str
+
+
+@dataclass(slots=True)
 class BlockStop:
     index: int
 
@@ -87,7 +113,8 @@ class Ping:
     pass
 
 
-Event = MessageStart | BlockStart | TextDelta | BlockStop | MessageDelta | MessageStop | Ping
+Delta = TextDelta | InputJsonDelta | ThinkingDelta | SignatureDelta
+Event = MessageStart | BlockStart | Delta | BlockStop | MessageDelta | MessageStop | Ping
 
 
 @dataclass(slots=True)
