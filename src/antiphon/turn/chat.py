@@ -1,32 +1,57 @@
-"""A request as a model's template takes it: text in turns, and the text that the reply is to continue."""
+"""A request as a model's template takes it: turns of text, calls and results, and the text the reply is to continue."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from antiphon.wire.content import TextBlock
+import orjson
+
+from antiphon.turn.tools.offer import OfferedTool, offer_of, referred_by
+from antiphon.wire.blocks import Block
+from antiphon.wire.content import TextBlock, ThinkingBlock, ToolReferenceBlock, ToolResultBlock, ToolUseBlock
+from antiphon.wire.conversation import Turn
 from antiphon.wire.prompt import turns_of
 from antiphon.wire.request import CountRequest, MessageRequest
+from antiphon.wire.results import ServerToolUseBlock
 
-ChatRole = Literal["system", "user", "assistant"]
+ChatRole = Literal["system", "user", "assistant", "tool"]
+
+
+class ChatCall(NamedTuple):
+    """A call that the model has made. `arguments` is a JSON object's text, always the same bytes for the same input."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 class ChatTurn(NamedTuple):
+    """An assistant turn may hold calls; a tool turn is the result of the call it `answers`."""
+
     role: ChatRole
     text: str
+    calls: tuple[ChatCall, ...] = ()
+    answers: ChatCall | None = None
+    thinking: str = ""
 
 
 class Chat(NamedTuple):
-    """Turns in order (a system turn may stand anywhere), and the text that the reply is to continue ("" for none)."""
+    """Turns in order (a system turn may stand anywhere), the text that the reply is to continue, the tools shown."""
 
     turns: tuple[ChatTurn, ...]
     prefill: str = ""
+    tools: tuple[OfferedTool, ...] = ()
 
 
 def chat_of(request: MessageRequest | CountRequest) -> Chat:
-    """The chat of a request that `unserved.check` has let through: text blocks, and thinking, which is left out."""
+    """The chat of a request that `unserved.check` has let through."""
     turns = [ChatTurn("system", text)] if (text := _system_text(request.system)) else []
-    turns += [ChatTurn(turn.role, _text(turn.blocks)) for turn in request.turns]
-    return _split_prefill([turn for turn in turns if turn.text or turn.role != "system"])
+    offer = offer_of(request)
+    definitions = {tool.name: tool for tool in offer.callable.values()}
+    reader = _Reader(definitions)
+    for turn in request.turns:
+        turns += reader.read(turn)
+    turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
+    return _split_prefill(turns)._replace(tools=offer.shown)
 
 
 def chat_of_completion(prompt: str) -> Chat:
@@ -35,7 +60,7 @@ def chat_of_completion(prompt: str) -> Chat:
 
 
 def _split_prefill(turns: Sequence[ChatTurn]) -> Chat:
-    if turns and turns[-1].role == "assistant":
+    if turns and turns[-1].role == "assistant" and not turns[-1].calls:
         return Chat(tuple(turns[:-1]), turns[-1].text)
     return Chat(tuple(turns))
 
@@ -44,6 +69,74 @@ def _system_text(system: str | Sequence[TextBlock] | None) -> str:
     if system is None or isinstance(system, str):
         return system or ""
     return "\n\n".join(block.text for block in system)
+
+
+class _Reader:
+    """Turns of the wire become turns of a chat. It remembers the calls, for results name only their ids."""
+
+    def __init__(self, definitions: dict[str, OfferedTool]) -> None:
+        self._calls: dict[str, ChatCall] = {}
+        self._definitions = definitions
+
+    def read(self, turn: Turn) -> list[ChatTurn]:
+        if turn.role == "assistant":
+            return self._assistant(turn.blocks)
+        results = [self._result(block) for block in turn.blocks if isinstance(block, ToolResultBlock)]
+        text = _text(turn.blocks)
+        return results if results and not text else [*results, ChatTurn(turn.role, text)]
+
+    def _assistant(self, blocks: Iterable[Block]) -> list[ChatTurn]:
+        """One turn, and one more after each result of a tool that the server has run."""
+        turns: list[ChatTurn] = []
+        texts: list[str] = []
+        calls: list[ChatCall] = []
+        thoughts: list[str] = []
+
+        def close() -> None:
+            if texts or calls:
+                turns.append(ChatTurn("assistant", "\n\n".join(texts), tuple(calls), thinking="\n\n".join(thoughts)))
+            for collected in (texts, calls, thoughts):
+                collected.clear()
+
+        for block in blocks:
+            if isinstance(block, TextBlock):
+                texts.append(block.text)
+            elif isinstance(block, ThinkingBlock):
+                thoughts.append(block.thinking)
+            elif isinstance(block, ToolUseBlock | ServerToolUseBlock):
+                calls.append(self._call(block))
+            elif (answered := self._calls.get(getattr(block, "tool_use_id", ""))) is not None:
+                close()
+                turns.append(ChatTurn("tool", self._server_result(block), answers=answered))
+        close()
+        return turns
+
+    def _call(self, block: ToolUseBlock | ServerToolUseBlock) -> ChatCall:
+        call = ChatCall(block.id, block.name, orjson.dumps(block.input).decode())
+        self._calls[block.id] = call
+        return call
+
+    def _result(self, block: ToolResultBlock) -> ChatTurn:
+        text = block.content if isinstance(block.content, str) else "\n\n".join(self._parts(block))
+        call = self._calls.get(block.tool_use_id) or ChatCall(block.tool_use_id, "", "{}")
+        return ChatTurn("tool", f"Error: {text}" if block.is_error else text, answers=call)
+
+    def _parts(self, block: ToolResultBlock) -> Iterable[str]:
+        assert not isinstance(block.content, str)
+        for part in block.content:
+            if isinstance(part, TextBlock):
+                yield part.text
+            elif isinstance(part, ToolReferenceBlock):
+                yield self._definition(part.tool_name)
+
+    def _server_result(self, block: Block) -> str:
+        if names := referred_by(block):
+            return "\n".join(self._definition(name) for name in names)
+        return orjson.dumps(block.model_dump(mode="json")["content"]).decode()
+
+    def _definition(self, name: str) -> str:
+        tool = self._definitions.get(name)
+        return orjson.dumps(tool.definition).decode() if tool else name
 
 
 def _text(blocks: Iterable[object]) -> str:
