@@ -32,6 +32,7 @@ check: dev ## lint, format, types, import rules, docs
 	@$(DEV)/pyright
 	@$(DEV)/lint-imports --no-logo
 	@$(DEV)/python scripts/check_docs.py
+	@$(DEV)/python scripts/check_scope.py
 	@$(DEV)/python -m scripts.reference --check
 
 fmt: dev ## format, repair what the linter can, write docs/reference

@@ -1,13 +1,16 @@
 """Write docs/reference/ from the code, or with --check fail where it is not what the code says."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from antiphon.core.errors import Kind
 from antiphon.settings import Settings
+from antiphon.telemetry.names import METRICS, Metric
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _NOTE = "<!-- Written by `make fmt` from the code; do not edit. -->\n"
@@ -17,9 +20,16 @@ def settings() -> str:
     rows = ["# Settings", "", _NOTE]
     rows += ["From flags, then variables, then the TOML file given with `--config`.", ""]
     rows += ["| setting | variable | default | what it does |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        rows.append(f"| `{name}` | `ANTIPHON_{name.upper()}` | {_default(field)} | {field.description} |")
+    rows += _settings(Settings, "", "ANTIPHON_")
     return "\n".join(rows) + "\n"
+
+
+def _settings(model: type[BaseModel], stem: str, variable: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(inner := field.annotation, type) and issubclass(inner, BaseModel):
+            yield from _settings(inner, f"{stem}{name}.", f"{variable}{name.upper()}__")
+        else:
+            yield f"| `{stem}{name}` | `{variable}{name.upper()}` | {_default(field)} | {field.description} |"
 
 
 def _default(field: FieldInfo) -> str:
@@ -34,7 +44,27 @@ def errors() -> str:
     return "\n".join(rows) + "\n"
 
 
-PAGES = {"settings.md": settings, "errors.md": errors}
+_METRICS = """\
+`GET /metrics` answers in the text format of Prometheus. It is open while the server listens on loopback; else, and for
+a call that a proxy has passed on, it takes an admin key, in `x-api-key` or as a bearer token. With the setting
+`metrics_port` it is also served on that port of the same host, without a key: let only your scraper reach it.
+
+No label holds a client's own word. Each process counts for itself and begins at zero: scrape every one. What Prometheus
+calls `process_*` (CPU, memory, open files) is there too.
+"""
+
+
+def metrics() -> str:
+    rows = ["# Metrics", "", _NOTE, _METRICS, "| metric | kind | labels | what it counts |", "|---|---|---|---|"]
+    return "\n".join([*rows, *map(_metric, METRICS)]) + "\n"
+
+
+def _metric(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
+
+
+PAGES = {"settings.md": settings, "errors.md": errors, "metrics.md": metrics}
 
 
 def stale() -> list[str]:

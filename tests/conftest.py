@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scripts import fetch_models
+from tests.fixtures import redaction
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,13 +42,14 @@ def _block_network(event: str, args: tuple[Any, ...]) -> None:
         raise NetworkBlockedError(f"a test reached for {host}: only loopback is open in tests")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # The developer's own keys, settings and proxies must not decide whether a test passes.
     for name in list(os.environ):
         is_ours = name.startswith(("ANTIPHON_", "ANTHROPIC_")) and name != "ANTIPHON_TEST_MODELS"
         if is_ours or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
             del os.environ[name]
     sys.addaudithook(_block_network)
+    config.pluginmanager.register(redaction)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,29 @@ from antiphon.engines.catalog import Catalog, Model
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
-from antiphon.facades import complete, health, openapi
+from antiphon.facades import aws, complete, health, openapi
+from antiphon.facades.bedrock import routes as bedrock_routes
+from antiphon.features.audits import routes as audits_routes
+from antiphon.features.audits.service import Audit
+from antiphon.features.keys import routes as keys_routes
+from antiphon.features.keys.service import Keys
+from antiphon.features.members import routes as members_routes
 from antiphon.features.messages import routes as messages_routes
+from antiphon.features.messages.books import Books
 from antiphon.features.messages.service import Messages
 from antiphon.features.models import routes as models_routes
+from antiphon.features.rates import routes as rates_routes
+from antiphon.features.rates.policy import Policy
+from antiphon.features.rates.service import Rates
+from antiphon.features.rates.spends import SpendLimits
+from antiphon.features.usage import routes as usage_routes
+from antiphon.features.usage.service import Reports
+from antiphon.features.workspaces import routes as workspaces_routes
+from antiphon.features.workspaces.service import Workspaces
+from antiphon.ledger.keeper import Keeper
+from antiphon.ledger.price import Prices
+from antiphon.limits.memory import MemoryLimits
+from antiphon.limits.spend import Spending, month_of
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts
 from antiphon.store.db import Database, url_of
@@ -42,16 +61,28 @@ class App:
         environment = self._operator_keys.digests(self._secret)
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
+        self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
+        policy = Policy(self.directory, settings.rate_limits)
+        self._spending = Spending(clock)
+        self._books = Books(policy, MemoryLimits(clock), self._spending, self.keeper)
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         self.door = Door(shared, self._routes(), self._metrics, self._request_log)
         self._metrics.watch_open_calls(lambda: self.door.num_open)
 
     def _routes(self) -> list[Route]:
-        messages = Messages(self.catalog, self._metrics)
+        messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"))
         return [
             *messages_routes.routes(messages),
             *models_routes.routes(self.catalog),
-            *complete.routes(messages, self.catalog),
+            *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
+            *workspaces_routes.routes(Workspaces(self.accounts)),
+            *members_routes.routes(self.accounts),
+            *rates_routes.routes(Rates(self.accounts, self.catalog, self.settings), SpendLimits(self.accounts)),
+            *audits_routes.routes(Audit(self.database)),
+            *usage_routes.routes(Reports(self.database, self._clock)),
+            *complete.routes(messages),
+            *bedrock_routes.routes(messages, self.catalog),
+            *aws.routes(messages_routes.routes(messages)),
             *health.routes(self.is_ready, self._metrics),
             *openapi.routes(),
         ]
@@ -64,7 +95,11 @@ class App:
         old = read_old_file(self.settings.data_dir)
         first = await open_store(self.database, self._secret, old, self._operator_keys, self._clock)
         await self.directory.refresh()
+        await self.keeper.open()
+        now = self._clock.now()
+        self._spending.load(month_of(now), await self.keeper.spent(now))
         self.tasks.spawn(self.directory.follow(), "directory")
+        self.tasks.spawn(self.keeper.run(), "ledger")
         return first
 
     async def start(self) -> None:
@@ -83,6 +118,7 @@ class App:
         if self._engine:
             await self._engine.aclose()
         await self.tasks.aclose()
+        await self.keeper.aclose()
         await self.database.aclose()
         self._request_log.close()
 

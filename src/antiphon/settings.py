@@ -1,7 +1,9 @@
 """Every setting of the server: from flags, then `ANTIPHON_*` variables, then a TOML file."""
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -30,6 +32,25 @@ class RateLimits(BaseModel):
     )
     output_tokens_per_minute: int = Field(default=1_000_000_000, ge=0, description="Tokens written a minute.")
     concurrent_requests: int = Field(default=100_000, ge=0, description="Requests at once.")
+
+
+_Dollars = Annotated[Decimal, Field(ge=0, le=10_000, decimal_places=9)]
+_Factor = Annotated[Decimal, Field(ge=0, le=100, decimal_places=9)]
+
+
+class Price(BaseModel):
+    """Dollars for a million tokens of a model, and what the other kinds of input cost of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: _Dollars = Field(description="Dollars for a million tokens of the prompt.")
+    output: _Dollars = Field(description="Dollars for a million tokens written.")
+    batch_discount: Annotated[Decimal, Field(ge=0, le=1, decimal_places=9)] = Field(
+        default=Decimal("0.5"), description="The part of the price that a batch is spared."
+    )
+    cache_write_5m: _Factor = Field(default=Decimal("1.25"), description="Of the price of input.")
+    cache_write_1h: _Factor = Field(default=Decimal(2), description="Of the price of input.")
+    cache_read: _Factor = Field(default=Decimal("0.1"), description="Of the price of input.")
 
 
 class Settings(BaseSettings):
@@ -63,6 +84,9 @@ class Settings(BaseSettings):
         None, description="The secret that stored keys are hashed with; by default one is made in the data folder."
     )
     aliases: dict[str, str] = Field({}, description="Further model names, and the models that they mean.")
+    prices: dict[str, Price] = Field(
+        {}, description="What tokens cost, by model; `*` in a name stands for anything. Others cost nothing."
+    )
     strict: bool = Field(False, description="Refuse unknown body fields and unknown betas, as the API does.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
@@ -70,6 +94,15 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
     rate_limits: RateLimits = Field(default_factory=RateLimits, description="What the whole organization may do.")
     drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="A port of its own for `/metrics`, on the same host and open to all there."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the server writes its own log to stderr: `text`, or `json`, one object a line."
+    )
+    otel_endpoint: str | None = Field(
+        None, description="The URL of an OpenTelemetry collector (OTLP over HTTP); needs the extra `otel`."
+    )
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

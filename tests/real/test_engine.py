@@ -190,7 +190,7 @@ async def test_progress_is_told_from_the_start_to_the_end_of_the_prompt(engine: 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.0), Sampling(0.7, 0.9, 20)])
 async def test_no_default_of_the_engine_leaks_in(engine: ChildEngine, sampling: Sampling):
     prompt = await engine.prepare(MODEL, CHATS["user"])
-    body = llamacpp.completion(prompt.payload, sampling, 1) | {"stream": False, "response_fields": []}
+    body = llamacpp.completion(prompt.payload, Wish(1, sampling)) | {"stream": False, "response_fields": []}
     used = (await ask(engine, "/completion", body))["generation_settings"]
     assert used["samplers"] == ["temperature", "top_k", "top_p"]
     asked = {

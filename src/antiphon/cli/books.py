@@ -8,6 +8,7 @@ from antiphon.core.clock import SystemClock
 from antiphon.core.errors import ApiError, OperatorError
 from antiphon.core.scope import Scope
 from antiphon.settings import Settings
+from antiphon.store import schema
 from antiphon.store.accounts import Accounts
 from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
@@ -34,6 +35,8 @@ async def _with_books(settings: Settings, work: Callable[[Books], Coroutine[Any,
     secret = open_secret(settings.data_dir, _clear(settings.secret_key))
 
     async def open_and_work(database: Database) -> T:
+        if await schema.version(database) is None:
+            raise OperatorError(f"There is nothing in {settings.data_dir} yet: start `antiphon serve` first.")
         await open_store(database, secret, read_old_file(settings.data_dir), OperatorKeys(), clock)
         directory = Directory(database, secret.pepper, clock)
         await directory.refresh()

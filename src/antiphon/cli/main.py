@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from antiphon import __version__
-from antiphon.cli import db
+from antiphon.cli import db, keys, limits, members, workspaces
+from antiphon.cli.audit import audit
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
+from antiphon.cli.usage import usage
 from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings, load_settings
 
@@ -15,6 +17,13 @@ app = typer.Typer(
     name="antiphon", help="The Claude API that you run yourself.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(db.app, name="db")
+app.command()(usage)
+app.add_typer(keys.app, name="keys")
+app.add_typer(workspaces.app, name="workspaces")
+app.add_typer(limits.app, name="limits")
+app.add_typer(members.app, name="members")
+app.add_typer(members.invites, name="invites")
+app.command()(audit)
 
 
 @app.command()

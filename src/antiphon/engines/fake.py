@@ -3,22 +3,27 @@
 It counts by a rule of its own: each word is a token, and each turn costs one more for its role.
 """
 
+import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from itertools import cycle, islice
+from itertools import cycle, islice, takewhile
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import internal, overloaded
 from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat
+from antiphon.turn.formats.written import HERMES
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
+from antiphon.turn.schema.sample import sample_of
+from antiphon.turn.tools.offer import OfferedTool
 
 NUM_SLOTS = 32
 WINDOW = 200_000
 SLOW_PACE_S = 0.02
 _MAX_BURST = 64
+_NAMES = ("echo", "lorem", "slow", "down", "tool-caller", "thinker", "json")
 _LOREM = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore "
     "magna aliqua"
@@ -36,30 +41,29 @@ def lorem() -> Iterator[str]:
 
 
 class FakeEngine:
-    """Scripts by model name: `echo`, `lorem`, `slow`, `fail-N` and `down`. See README, "Testing your app"."""
+    """Scripts by model name: see README, "Testing your app". A call or a document that is demanded is written."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._cache: deque[tuple[str, ...]] = deque(maxlen=NUM_SLOTS)
 
     async def models(self) -> tuple[EngineModel, ...]:
-        return (_model("echo", accepts_thinking=True), _model("lorem"), _model("slow"), _fail(), _model("down"))
+        thinkers = ("echo", "tool-caller", "thinker", "json")
+        models = [_model(name, accepts_thinking=name in thinkers) for name in _NAMES]
+        return (*models[:3], _fail(), *models[3:])
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         if model == "down":
             raise overloaded()
-        tokens: list[str] = []
-        for turn in chat.turns:
-            tokens += [f"<{turn.role}>", *words(turn.text)]
-        tokens += ["<assistant>", *words(chat.prefill)]
-        return Prompt((tuple(tokens), _last_user_text(chat)), len(tokens), is_exact=True)
+        tokens = _tokens(chat)
+        return Prompt((tuple(tokens), chat), len(tokens), is_exact=True)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
-        tokens, question = prompt.payload
+        tokens, chat = prompt.payload
         num_cached = self._reuse(tokens)
         yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
-        script, fails_after = _script(model, question)
+        script, fails_after = _script(model, chat, wish)
         num_output = 0
         async with aclosing(self._paced(islice(script, wish.max_tokens), pace_s)) as bursts:
             async for burst in bursts:
@@ -101,12 +105,52 @@ def _fail() -> EngineModel:
     return EngineModel("fail-N", WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, also=re.compile(r"fail-\d{1,9}"))
 
 
-def _script(model: str, question: str) -> tuple[Iterator[str], int | None]:
+def _tokens(chat: Chat) -> list[str]:
+    tokens: list[str] = []
+    for tool in chat.tools:
+        tokens += ["<tool>", *words(json.dumps(tool.definition))]
+    for turn in chat.turns:
+        tokens += [f"<{turn.role}>", *words(turn.text)]
+        for call in turn.calls:
+            tokens += ["<call>", call.name, *words(call.arguments)]
+    return [*tokens, "<assistant>", *words(chat.prefill)]
+
+
+def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | None]:
     """(the words that it would say, after how many it fails)."""
     if model.startswith("fail-"):
         return lorem(), int(model[5:]) if model[5:].isdigit() else 0
-    make: Callable[[], Iterator[str]] = lorem if model in ("lorem", "slow") else lambda: iter(words(question) or ["ok"])
-    return make(), None
+    text = _text(model, chat, wish)
+    if text is None:
+        return lorem(), None
+    return iter(words(text.removeprefix(wish.opening))), None
+
+
+def _text(model: str, chat: Chat, wish: Wish) -> str | None:
+    """All that it says, with what it was made to begin with; None for words without end."""
+    if wish.forced:
+        return _call(next(tool for tool in chat.callable if wish.forced.name in (None, tool.name)))
+    if wish.grammar and wish.grammar.schema is not None:
+        return wish.opening + json.dumps(sample_of(wish.grammar.schema))
+    if model in ("lorem", "slow"):
+        return None
+    if model == "tool-caller" and chat.callable:
+        result = _results(chat)
+        return _call(chat.callable[0]) if result is None else result
+    said = _last_user_text(chat) or "ok"
+    if model == "json":
+        return json.dumps({"text": said})
+    return f"<think>\nThe user says: {said}\n</think>\n\n{said}" if model == "thinker" and chat.thinks else said
+
+
+def _call(tool: OfferedTool) -> str:
+    return HERMES.call(tool.name, json.dumps(sample_of(tool.schema)))
+
+
+def _results(chat: Chat) -> str | None:
+    """The results that stand at the end of the chat, if they do."""
+    texts = [turn.text for turn in takewhile(lambda turn: turn.role == "tool", reversed(chat.turns))]
+    return "\n".join(reversed(texts)) or "ok" if texts else None
 
 
 def _pieces(burst: list[str], num_before: int) -> list[Piece]:

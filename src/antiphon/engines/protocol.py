@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from antiphon.turn.chat import Chat
+from antiphon.turn.formats.table import GENERAL, Format
 from antiphon.turn.pieces import Piece, Prompt, Wish
 
 
@@ -22,6 +23,9 @@ class EngineModel:
     num_slots: int
     created_at: float = 0.0
     accepts_thinking: bool = False
+    """Whether `thinking` may be asked for."""
+    form: Format = GENERAL
+    """How the model writes calls and thinking."""
     also: re.Pattern[str] | None = None
 
     def named(self, name: str) -> "EngineModel":

@@ -8,7 +8,7 @@ from starlette.routing import Route
 from antiphon.core.ids import new_id
 from antiphon.encode.collect import collect
 from antiphon.encode.sse import PING, frame
-from antiphon.engines.catalog import Catalog
+from antiphon.features.messages.callers import caller_of
 from antiphon.features.messages.service import Messages, Order, Reply, sampling_of
 from antiphon.turn.chat import chat_of_completion
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
@@ -22,14 +22,15 @@ from antiphon.wire.request import CompleteRequest
 _HUMAN = "\n\nHuman:"
 
 
-def routes(messages: Messages, catalog: Catalog) -> list[Route]:
+def routes(messages: Messages) -> list[Route]:
     async def complete(call: Call) -> None:
         async with call.watch():
             body = await call.body(MESSAGES_LIMIT_BYTES)
             request = parse_complete(body, call.version, strict=call.shared.settings.strict)
             call.outcome.model = request.model
-            model = catalog.resolve(request.model)
-            async with messages.call(call.principal, model, _order(request)) as reply:
+            model = messages.resolve(call.principal, request.model)
+            async with messages.call(caller_of(call), model, _order(request)) as reply:
+                call.more_headers = reply.headers
                 try:
                     await _send(call, reply, is_streamed=bool(request.stream))
                 finally:

@@ -6,9 +6,9 @@ within that time, and where the database cannot say, nobody is let in (docs/deci
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,9 @@ from antiphon.core.scope import Member, Principal, Scope
 from antiphon.core.secrets import digest
 from antiphon.store import tables
 from antiphon.store.db import Database
+from antiphon.store.secret import Secret
 
+T = TypeVar("T")
 MAX_AGE_S = 1.0
 _LOOK_EVERY_S = 0.4
 _DOUBT_S = 0.05
@@ -29,14 +31,25 @@ Party = tuple[str, str]
 """(organization, workspace or key; its id)"""
 
 
+class Pair(NamedTuple):
+    """Whom a pair of an access key id and a secret signs for, and its sealed secret."""
+
+    principal: Principal
+    sealed: str
+
+
 class Snapshot(NamedTuple):
-    """The accounts at one moment. `rates` holds (model class, type, value) of each party, `budgets` nano-dollars."""
+    """The accounts at one moment. `rates` holds (model class, type, value) of each party, `budgets` nano-dollars.
+
+    `holders` are by the digest of their key, `pairs` by their access key id.
+    """
 
     number: int
     home: Scope
     holders: Mapping[str, Principal]
     rates: Mapping[Party, list[tuple[str, str, int]]]
     budgets: Mapping[Party, int]
+    pairs: Mapping[str, Pair]
 
 
 class Directory:
@@ -65,13 +78,24 @@ class Directory:
 
     async def find(self, key: str) -> Principal | None:
         """Who holds `key`. Asks the database only if what is known is too old, or knows no such key."""
+        return await self._see(lambda: self.holder_of(key))
+
+    async def find_pair(self, access_key_id: str) -> Pair | None:
+        """Whom `access_key_id` signs for; as fresh as `find`."""
+        return await self._see(lambda: self.now.pairs.get(access_key_id))
+
+    def secret_of(self, access_key_id: str, pair: Pair) -> str:
+        """The secret access key of a pair, in the clear: only it can tell whether a signature is right."""
+        return Secret(self._pepper).unseal(access_key_id, pair.sealed)
+
+    async def _see(self, look: Callable[[], T | None]) -> T | None:
         if not self.is_fresh:
             await self.refresh()
-        principal = self.holder_of(key)
-        if principal is None and self._clock.monotonic() - self._seen_at > _DOUBT_S:
+        found = look()
+        if found is None and self._clock.monotonic() - self._seen_at > _DOUBT_S:
             await self.refresh()
-            principal = self.holder_of(key)
-        return principal
+            found = look()
+        return found
 
     async def refresh(self) -> None:
         """See what has changed. Whoever comes while another looks takes what that one finds, if it looked after."""
@@ -104,12 +128,14 @@ async def _epoch(connection: AsyncConnection) -> int:
 
 
 async def _load(connection: AsyncConnection, number: int, environment: frozenset[str]) -> Snapshot:
+    holders = await _holders(connection, environment)
     return Snapshot(
         number,
         await _home(connection),
-        await _holders(connection, environment),
+        holders,
         await _rates(connection),
         await _budgets(connection),
+        await _pairs(connection, holders.values()),
     )
 
 
@@ -152,6 +178,13 @@ def _principal(row: Row[Any]) -> Principal:
         frozenset(json.loads(row.allowed_models)),
         tuple(ip_network(address) for address in json.loads(row.allowed_addresses)),
     )
+
+
+async def _pairs(connection: AsyncConnection, holders: Iterable[Principal]) -> dict[str, Pair]:
+    """The pairs of keys that work."""
+    by_key = {principal.key_id: principal for principal in holders}
+    rows = (await connection.execute(select(tables.aws_keys))).all()
+    return {row.access_key_id: Pair(by_key[row.key_id], row.secret) for row in rows if row.key_id in by_key}
 
 
 async def _rates(connection: AsyncConnection) -> dict[Party, list[tuple[str, str, int]]]:

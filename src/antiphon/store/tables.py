@@ -119,6 +119,16 @@ api_keys = Table(
     Index("api_keys_by_organization", "organization_id", "created_at", "id"),
 )
 
+aws_keys = Table(
+    "aws_keys",
+    metadata,
+    Column("access_key_id", _Id, primary_key=True),
+    Column("key_id", _Id, ForeignKey("api_keys.id"), nullable=False, comment="the key that it signs for"),
+    Column("organization_id", _Id, nullable=False),
+    Column("secret", Text, nullable=False, comment="sealed: a signature is checked with the secret itself"),
+    Index("aws_keys_by_key", "key_id"),
+)
+
 rate_limits = Table(
     "rate_limits",
     metadata,
@@ -138,10 +148,12 @@ spend_limits = Table(
     Column("party_kind", _Id, nullable=False),
     Column("party_id", _Id, nullable=False),
     Column("amount", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
     UniqueConstraint("party_kind", "party_id", name="one_spend_limit_per_party"),
 )
 
-_COUNTS = (
+COUNTS = (
     "input_tokens",
     "cache_read_tokens",
     "cache_write_5m_tokens",
@@ -159,7 +171,7 @@ _COUNTS = (
 
 
 def _counts() -> list[Column[int]]:
-    return [Column(name, BigInteger, nullable=False, server_default="0") for name in _COUNTS]
+    return [Column(name, BigInteger, nullable=False, server_default="0") for name in COUNTS]
 
 
 usage = Table(
@@ -169,28 +181,31 @@ usage = Table(
     Column("organization_id", _Id, nullable=False),
     Column("workspace_id", _Id, nullable=False),
     Column("key_id", _Id, nullable=False),
-    Column("user_id", _Id),
+    Column("user_id", _Id, nullable=False, server_default=""),
     Column("model", String(256), nullable=False),
     Column("service_tier", _Id, nullable=False),
-    Column("started_at", Double, nullable=False),
+    Column("context_window", _Id, nullable=False),
+    Column("client", _Id, nullable=False, server_default="", comment="claude_code, or nothing"),
+    Column("started_at", Double, nullable=False, comment="when its engine started"),
     Column("latency_ms", Double, nullable=False),
     Column("first_token_ms", Double),
-    Column("ending", _Id, nullable=False, comment="done, failed, or cut: the server died under it"),
-    Column("client", _Id, nullable=False, server_default="", comment="claude_code, or nothing"),
+    Column("minute", BigInteger, nullable=False, comment="when it ended, in minutes since the epoch"),
+    Column("ending", _Id, nullable=False, comment="done, failed, left by its client, or cut: the server died under it"),
     *_counts(),
-    Index("usage_by_time", "organization_id", "started_at"),
+    Index("usage_by_time", "organization_id", "minute"),
 )
 
 usage_hours = Table(
     "usage_hours",
     metadata,
     Column("organization_id", _Id, primary_key=True),
-    Column("hour", BigInteger, primary_key=True, comment="hours since the epoch"),
+    Column("hour", BigInteger, primary_key=True, comment="when they ended, in hours since the epoch"),
     Column("workspace_id", _Id, primary_key=True),
     Column("key_id", _Id, primary_key=True),
     Column("user_id", _Id, primary_key=True, server_default=""),
     Column("model", String(256), primary_key=True),
     Column("service_tier", _Id, primary_key=True),
+    Column("context_window", _Id, primary_key=True),
     Column("client", _Id, primary_key=True, server_default=""),
     Column("num_requests", BigInteger, nullable=False),
     *_counts(),

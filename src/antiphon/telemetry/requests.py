@@ -14,7 +14,7 @@ from antiphon.core.errors import OperatorError
 log = logging.getLogger("antiphon.telemetry")
 
 _MAX_BYTES = 64 * 1024 * 1024
-_MAX_CHARS = {"model": 256, "error": 500}
+_MAX_CHARS = {"asked": 256, "model": 256, "error": 500}
 """What may hold a client's own words is clipped."""
 
 

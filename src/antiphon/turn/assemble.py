@@ -4,26 +4,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from antiphon.core.errors import internal
-from antiphon.turn.pieces import Piece, Stop
+from antiphon.turn.blocks import Blocks
+from antiphon.turn.pieces import Piece, Prompt, Stop
+from antiphon.turn.reading import Asked, Reading
+from antiphon.turn.script import Script
 from antiphon.turn.stops import StopMatcher
-from antiphon.wire.events import (
-    BlockStart,
-    BlockStop,
-    Event,
-    MessageDelta,
-    MessageStart,
-    MessageStop,
-    Ping,
-    StopReason,
-    TextDelta,
-    Usage,
-)
+from antiphon.wire.events import Event, MessageDelta, MessageStart, MessageStop, StopReason, Usage
 
 
 class Plan(NamedTuple):
     """What is known of a reply before its engine has computed anything.
 
-    `max_output` is what the engine was asked for: `max_tokens`, or less where the window leaves less.
+    `max_output` is what the engine was asked for: `max_tokens`, or less where the window leaves less. Without a
+    `script` the reply is one block of text.
     """
 
     message_id: str
@@ -34,33 +27,49 @@ class Plan(NamedTuple):
     stop_sequences: Sequence[str] = ()
     has_room: bool = True
     """Whether the prompt leaves any of the window: otherwise the engine is not asked."""
+    script: Script | None = None
 
 
 class Assembler:
-    """Call `start` once, then `feed` each burst until `is_done`. Blocks never overlap; usage only grows."""
+    """Call `start` once, then `feed` each burst until `is_done`. Blocks never overlap; usage only grows.
+
+    Where `asked` is set, the engine's output is to be dropped, and the next burst is what it answers to that; its own
+    counts begin anew.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._stops = StopMatcher(plan.stop_sequences)
-        self._has_block = False
-        self._num_output = 0
+        self._blocks = Blocks()
+        self._reading = Reading(plan.script, self._blocks, self._stops) if plan.script else None
+        self.num_output = 0
+        """Tokens that were made so far."""
+        self._num_before = 0
+        self._num_thinking = 0
         self._num_input = plan.num_input
         self.is_done = False
+        self.asked: Asked | None = None
 
     def start(self) -> list[Event]:
-        return [MessageStart(self._plan.message_id, self._plan.model, self.usage)]
+        events: list[Event] = [MessageStart(self._plan.message_id, self._plan.model, self.usage)]
+        if self._reading and self._plan.has_room:
+            self._reading.open()
+        return events + self._blocks.take()
 
     @property
     def usage(self) -> Usage:
         """Where the call stands. A reply that was allowed any output counts at least one token, as the API's does."""
-        return Usage(self._num_input, max(self._num_output, min(self._plan.max_output, 1)))
+        num_output = max(self.num_output, min(self._plan.max_output, 1))
+        return Usage(self._num_input, num_output, thinking_tokens=self._num_thinking)
 
     def feed(self, pieces: Sequence[Piece]) -> list[Event]:
         """The events of one burst: its text joined into one delta, and the ending if it has come."""
+        if self._reading:
+            return self._feed_reading(self._reading, pieces)
         if self._stops.is_empty:
             last = pieces[-1]
             text = last.text if len(pieces) == 1 else "".join([piece.text for piece in pieces])
-            self._num_output = max(self._num_output, last.num_output)
+            self._count(last)
             return self._end(text, last.stop) if last.stop else self._show(text)
         return self._feed_matching(pieces)
 
@@ -68,44 +77,83 @@ class Assembler:
         """The whole ending of a reply whose plan has no room."""
         return self._end("", Stop("length"))
 
+    def go_on(self) -> None:
+        """The engine goes on with the same output."""
+        self._num_before, self.asked = self.num_output, None
+
+    def begin_again(self, result: dict[str, object], prompt: Prompt) -> list[Event]:
+        """`result` answers the call that was `asked`, and `prompt` is what the engine computes next."""
+        assert self._reading
+        self.go_on()
+        self._num_input += prompt.num_tokens
+        self._reading.begin_again(is_thinking=prompt.is_thinking)
+        self._blocks.add_whole(result)
+        return self._blocks.take()
+
+    def pause(self) -> list[Event]:
+        """End the reply where a client may ask for more of it."""
+        return self._finish("", "pause_turn", None)
+
+    def _count(self, piece: Piece) -> int:
+        """How many tokens came with this piece."""
+        before = self.num_output
+        self.num_output = max(before, self._num_before + piece.num_output)
+        return self.num_output - before
+
     def _feed_matching(self, pieces: Sequence[Piece]) -> list[Event]:
         safe: list[str] = []
         for piece in pieces:
             text, found = self._stops.feed(piece.text)
             safe.append(text)
-            self._num_output = max(self._num_output, piece.num_output)
+            self._count(piece)
             if found is not None:
                 return self._finish("".join(safe), "stop_sequence", found)
             if piece.stop:
                 return self._end("".join(safe) + self._stops.flush(), piece.stop)
         return self._show("".join(safe))
 
+    def _feed_reading(self, reading: Reading, pieces: Sequence[Piece]) -> list[Event]:
+        for piece in pieces:
+            reading.read(piece.text)
+            num_tokens = self._count(piece)
+            if reading.is_thinking:
+                self._num_thinking += num_tokens
+                reading.spend(self._num_thinking)
+            if piece.stop and not reading.is_over:
+                reading.end(is_cut=piece.stop.cause == "length")
+            if reading.found_stop is not None:
+                return self._finish("", "stop_sequence", reading.found_stop)
+            if reading.asked:
+                self.asked = reading.take_asked()
+                break
+            if reading.is_over:
+                return self._finish("", "tool_use", None)
+            if piece.stop:
+                return self._end("", piece.stop)
+        return self._blocks.take()
+
     def _end(self, text: str, stop: Stop) -> list[Event]:
-        if stop.num_input is not None:
+        if stop.num_input is not None and not self._num_before:
             self._num_input = stop.num_input
         return self._finish(text, self._reason(stop), None)
 
     def _reason(self, stop: Stop) -> StopReason:
         if stop.cause == "end":
-            return "end_turn"
+            return "tool_use" if self._reading and self._reading.num_calls else "end_turn"
         was_cut = self._plan.max_output < self._plan.max_tokens
         return "model_context_window_exceeded" if was_cut else "max_tokens"
 
     def _show(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        if self._has_block:
-            return [TextDelta(0, text)]
-        self._has_block = True
-        return [BlockStart(0, {"type": "text", "text": ""}), Ping(), TextDelta(0, text)]
+        if text:
+            self._blocks.add_text(text)
+        return self._blocks.take()
 
     def _finish(self, text: str, reason: StopReason, sequence: str | None) -> list[Event]:
-        events = self._show(text)
-        if self._has_block:
-            events.append(BlockStop(0))
-        events += [MessageDelta(reason, sequence, self.usage), MessageStop()]
+        if text:
+            self._blocks.add_text(text)
+        self._blocks.close()
         self.is_done = True
-        return events
+        return [*self._blocks.take(), MessageDelta(reason, sequence, self.usage), MessageStop()]
 
     def check_done(self) -> None:
         """Raise `internal` if the engine's output ended without a stop."""

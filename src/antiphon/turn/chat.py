@@ -1,17 +1,19 @@
 """A request as a model's template takes it: turns of text, calls and results, and the text the reply is to continue."""
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from antiphon.turn.tools.offer import OfferedTool, offer_of, referred_by
-from antiphon.wire.blocks import Block
+from antiphon.turn.signature import Signer
+from antiphon.turn.tools.offer import OfferedTool, offer_of
+from antiphon.wire.blocks import Block, ToolAdditionBlock, ToolDefinition, ToolReference, ToolRemovalBlock
 from antiphon.wire.content import TextBlock, ThinkingBlock, ToolReferenceBlock, ToolResultBlock, ToolUseBlock
 from antiphon.wire.conversation import Turn
 from antiphon.wire.prompt import turns_of
 from antiphon.wire.request import CountRequest, MessageRequest
 from antiphon.wire.results import ServerToolUseBlock
+from antiphon.wire.tools import name_of
 
 ChatRole = Literal["system", "user", "assistant", "tool"]
 
@@ -40,23 +42,53 @@ class Chat(NamedTuple):
     turns: tuple[ChatTurn, ...]
     prefill: str = ""
     tools: tuple[OfferedTool, ...] = ()
+    callable: tuple[OfferedTool, ...] = ()
+    """Those that may be called now: some of `tools`, and others that the conversation has found."""
+    thinks: bool | None = None
+    """Whether the model should think, where its template leaves the choice; None to let the template decide."""
 
 
-def chat_of(request: MessageRequest | CountRequest) -> Chat:
-    """The chat of a request that `unserved.check` has let through."""
+def chat_of(request: MessageRequest | CountRequest, signer: Signer) -> Chat:
+    """The chat of a request that `unserved.check` has let through. `signer` knows the thinking that comes back."""
     turns = [ChatTurn("system", text)] if (text := _system_text(request.system)) else []
     offer = offer_of(request)
-    definitions = {tool.name: tool for tool in offer.callable.values()}
-    reader = _Reader(definitions)
+    reader = _Reader(offer.known, signer)
     for turn in request.turns:
         turns += reader.read(turn)
     turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
-    return _split_prefill(turns)._replace(tools=offer.shown)
+    chat = _split_prefill(turns)
+    thinks = _thinks(request, chat.turns)
+    return chat._replace(tools=offer.shown, callable=tuple(offer.callable.values()), thinks=thinks)
 
 
 def chat_of_completion(prompt: str) -> Chat:
     """The chat of a Text Completions prompt."""
     return _split_prefill([ChatTurn(role, text) for role, text in turns_of(prompt)])
+
+
+def _thinks(request: MessageRequest | CountRequest, turns: Sequence[ChatTurn]) -> bool:
+    wanted = request.thinking
+    if wanted is None or wanted.type == "disabled":
+        return False
+    return wanted.type != "between_tools" or (bool(turns) and turns[-1].role == "tool")
+
+
+def result_text(content: Any, known: Mapping[str, OfferedTool]) -> str:
+    """What a model reads of the `content` of a server tool's result: the same while it is made, and ever after."""
+    match content:
+        case {"tool_references": references}:
+            return "\n".join(_definition(found["tool_name"], known) for found in references) or "Nothing found."
+        case {"error_code": str(code), "error_message": str(message)}:
+            return f"Error: {code}: {message}"
+        case {"error_code": str(code)}:
+            return f"Error: {code}"
+        case _:
+            return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _definition(name: str, known: Mapping[str, OfferedTool]) -> str:
+    tool = known.get(name)
+    return orjson.dumps(tool.definition).decode() if tool else name
 
 
 def _split_prefill(turns: Sequence[ChatTurn]) -> Chat:
@@ -74,15 +106,16 @@ def _system_text(system: str | Sequence[TextBlock] | None) -> str:
 class _Reader:
     """Turns of the wire become turns of a chat. It remembers the calls, for results name only their ids."""
 
-    def __init__(self, definitions: dict[str, OfferedTool]) -> None:
+    def __init__(self, known: Mapping[str, OfferedTool], signer: Signer) -> None:
+        self._signer = signer
         self._calls: dict[str, ChatCall] = {}
-        self._definitions = definitions
+        self._known = known
 
     def read(self, turn: Turn) -> list[ChatTurn]:
         if turn.role == "assistant":
             return self._assistant(turn.blocks)
         results = [self._result(block) for block in turn.blocks if isinstance(block, ToolResultBlock)]
-        text = _text(turn.blocks)
+        text = "\n\n".join(self._texts(turn.blocks))
         return results if results and not text else [*results, ChatTurn(turn.role, text)]
 
     def _assistant(self, blocks: Iterable[Block]) -> list[ChatTurn]:
@@ -102,7 +135,7 @@ class _Reader:
             if isinstance(block, TextBlock):
                 texts.append(block.text)
             elif isinstance(block, ThinkingBlock):
-                thoughts.append(block.thinking)
+                thoughts += filter(None, [self._signer.open(block.thinking, block.signature).thinking])
             elif isinstance(block, ToolUseBlock | ServerToolUseBlock):
                 calls.append(self._call(block))
             elif (answered := self._calls.get(getattr(block, "tool_use_id", ""))) is not None:
@@ -127,17 +160,23 @@ class _Reader:
             if isinstance(part, TextBlock):
                 yield part.text
             elif isinstance(part, ToolReferenceBlock):
-                yield self._definition(part.tool_name)
+                yield _definition(part.tool_name, self._known)
 
     def _server_result(self, block: Block) -> str:
-        if names := referred_by(block):
-            return "\n".join(self._definition(name) for name in names)
-        return orjson.dumps(block.model_dump(mode="json")["content"]).decode()
+        return result_text(block.model_dump(mode="json", exclude_none=True)["content"], self._known)
 
-    def _definition(self, name: str) -> str:
-        tool = self._definitions.get(name)
-        return orjson.dumps(tool.definition).decode() if tool else name
+    def _texts(self, blocks: Iterable[Block]) -> Iterable[str]:
+        for block in blocks:
+            if isinstance(block, TextBlock):
+                yield block.text
+            elif isinstance(block, ToolAdditionBlock) and (name := _name_in(block.tool)):
+                yield f"From now on this tool can be called: {_definition(name, self._known)}"
+            elif isinstance(block, ToolRemovalBlock) and (name := _name_in(block.tool)):
+                yield f"From now on the tool {name} can no longer be called."
 
 
-def _text(blocks: Iterable[object]) -> str:
-    return "\n\n".join(block.text for block in blocks if isinstance(block, TextBlock))
+def _name_in(change: object) -> str:
+    """The tool that an addition or a removal is about; "" for those of servers that are not served."""
+    if isinstance(change, ToolDefinition):
+        return name_of(change.definition) or ""
+    return change.name if isinstance(change, ToolReference) else ""

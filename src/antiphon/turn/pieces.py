@@ -16,6 +16,8 @@ class Prompt(NamedTuple):
     payload: Any
     num_tokens: int
     is_exact: bool
+    is_thinking: bool = False
+    """Whether it ends within thinking, so that the reply begins there."""
 
 
 class Sampling(NamedTuple):
@@ -24,6 +26,19 @@ class Sampling(NamedTuple):
     temperature: float = 1.0
     top_p: float | None = None
     top_k: int | None = None
+
+
+class Grammar(NamedTuple):
+    """`gbnf` in llama.cpp's notation; `schema` where the whole output is one JSON document, for other engines."""
+
+    gbnf: str
+    schema: dict[str, Any] | None = None
+
+
+class ForcedCall(NamedTuple):
+    """The tool that has to be called; None for any."""
+
+    name: str | None
 
 
 class Wish(NamedTuple):
@@ -36,6 +51,12 @@ class Wish(NamedTuple):
     max_tokens: int
     sampling: Sampling = Sampling()
     is_awaited_whole: bool = False
+    opening: str = ""
+    """What the reply has to begin with. It is appended to the prompt, and no part of the engine's output."""
+    grammar: Grammar | None = None
+    """What the output has to be. An engine that cannot enforce it does its best."""
+    forced: ForcedCall | None = None
+    """The same for an engine that knows calls, but no grammars."""
 
 
 class Progress(NamedTuple):

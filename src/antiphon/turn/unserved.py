@@ -1,25 +1,33 @@
 """What the wire understands and this server does not serve yet: refused by name, never dropped in silence."""
 
 from antiphon.core.errors import ApiError, invalid
-from antiphon.wire.content import RedactedThinkingBlock, TextBlock, ThinkingBlock
+from antiphon.wire.blocks import CompactionBlock
+from antiphon.wire.content import (
+    ContainerUploadBlock,
+    DocumentBlock,
+    ImageBlock,
+    SearchResultBlock,
+    ToolResultBlock,
+)
+from antiphon.wire.options import Compact
 from antiphon.wire.request import CountRequest, MessageRequest
+from antiphon.wire.tools import AdvisorTool, BrowserToolset, ComputerToolset, McpToolset
 
-_SERVED_BLOCKS = (TextBlock, ThinkingBlock, RedactedThinkingBlock)
+_UNSERVED_BLOCKS = (ImageBlock, DocumentBlock, SearchResultBlock, ContainerUploadBlock, CompactionBlock)
+_UNSERVED_TOOLS = (ComputerToolset, BrowserToolset, McpToolset, AdvisorTool)
 _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks", "thread")
 
 
 def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> None:
     """Raises 400 that names the first thing which is not served."""
-    if request.tools:
-        raise _unserved("tools.0", f"tools of type '{request.tools[0].type or 'custom'}'")
+    for i, tool in enumerate(request.tools or ()):
+        if isinstance(tool, _UNSERVED_TOOLS):
+            raise _unserved(f"tools.{i}", f"tools of type '{tool.type}'")
     _check_blocks(request)
+    _check_edits(request)
     _check_thinking(request, accepts_thinking)
     if request.speed == "fast":
         raise _unserved("speed", "fast replies")
-    if request.output_format:
-        raise _unserved("output_format", "structured outputs")
-    if request.output_config and request.output_config.format:
-        raise _unserved("output_config.format", "structured outputs")
     for name in _UNSERVED_FIELDS:
         if getattr(request, name, None):
             raise _unserved(name, "requests with this field")
@@ -27,11 +35,23 @@ def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> 
 
 def _check_blocks(request: MessageRequest | CountRequest) -> None:
     for i, message in enumerate(request.messages):
-        if isinstance(message.content, str):
-            continue
-        for j, block in enumerate(message.content):
-            if not isinstance(block, _SERVED_BLOCKS):
-                raise _unserved(f"messages.{i}.content.{j}", f"blocks of type '{block.type}'")
+        for j, block in enumerate(message.content if not isinstance(message.content, str) else ()):
+            _check_block(block, f"messages.{i}.content.{j}")
+
+
+def _check_block(block: object, path: str) -> None:
+    if isinstance(block, _UNSERVED_BLOCKS):
+        raise _unserved(path, f"blocks of type '{block.type}'")
+    if isinstance(block, ToolResultBlock) and not isinstance(block.content, str):
+        for k, part in enumerate(block.content):
+            _check_block(part, f"{path}.tool_result.content.{k}")
+
+
+def _check_edits(request: MessageRequest | CountRequest) -> None:
+    """Whoever asks for compaction counts on it, long before it is due."""
+    for i, edit in enumerate((request.context_management and request.context_management.edits) or ()):
+        if isinstance(edit, Compact):
+            raise _unserved(f"context_management.edits.{i}", f"edits of type '{edit.type}'")
 
 
 def _check_thinking(request: MessageRequest | CountRequest, accepts_thinking: bool) -> None:

@@ -1,23 +1,31 @@
 """Who calls: the credential of a request, in either header, and whether it is good for what is asked."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from starlette.types import Message, Receive
 
 from antiphon.core import roles
 from antiphon.core.errors import ApiError, Kind
 from antiphon.core.scope import Principal
 from antiphon.core.secrets import KeyKind
+from antiphon.web import sigv4
+from antiphon.web.body import MESSAGES_LIMIT_BYTES, read_body
 from antiphon.web.call import PublicCall
 
 _WRONG_KEY = {"2023-06-01": "invalid x-api-key", "2026-10-21": "API key is invalid."}
 
 
 async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
-    """The holder of the key in `x-api-key`, else in `Authorization: Bearer`.
+    """The holder of the key in `x-api-key`, else in `Authorization: Bearer`, else of the pair that signed the request.
 
     Raises 401 in the version's own words, for a key of the other kind too, and 403 for a good key in a wrong place.
     """
     key = call.header(b"x-api-key") or _bearer(call)
     if not key:
+        if (authorization := call.header(b"authorization") or "").startswith(sigv4.ALGORITHM):
+            principal = await _signer_of(call, authorization, kind)
+            _check_place(call, principal)
+            return principal
         raise ApiError(Kind.AUTHENTICATION, "x-api-key header is required")
     directory = call.shared.directory
     principal = directory.holder_of(key) if directory.is_fresh else None
@@ -35,14 +43,38 @@ def _bearer(call: PublicCall) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
+async def _signer_of(call: PublicCall, authorization: str, kind: KeyKind) -> Principal:
+    """Whose pair has signed the call. Its body is read for that, and then given to the handler once more."""
+    call.manners = call.manners._replace(id_headers=(b"request-id", b"x-amzn-requestid"))
+    scope, directory = call.scope, call.shared.directory
+    request = sigv4.Request(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+    claim = sigv4.read_claim(request, authorization, call.shared.clock.now())
+    pair = await directory.find_pair(claim.access_key_id)
+    if pair is None or pair.principal.kind != kind or _has_expired(call, pair.principal):
+        raise sigv4.unknown_key()
+    if b"x-amz-security-token" in call.headers or claim.service not in sigv4.SERVICES:
+        raise sigv4.unknown_key()
+    body = await read_body(call.receive, call.headers, MESSAGES_LIMIT_BYTES)
+    sigv4.check(claim, directory.secret_of(claim.access_key_id, pair), request, body)
+    call.receive = _giving(body)
+    return pair.principal
+
+
+def _giving(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
 def _has_expired(call: PublicCall, principal: Principal) -> bool:
     return principal.expires_at is not None and principal.expires_at <= call.shared.clock.now()
 
 
 def _check_place(call: PublicCall, principal: Principal) -> None:
     if principal.networks:
-        address = call.address
-        if not address or not any(ip_address(address) in network for network in principal.networks):
+        address = _plain(call.address)
+        if address is None or not any(address in network for network in principal.networks):
             raise forbidden("This API key may not be used from this address.")
     workspace = call.headers.get(b"anthropic-workspace-id")
     if workspace is not None and workspace != principal.scope.workspace_id.encode():
@@ -51,6 +83,14 @@ def _check_place(call: PublicCall, principal: Principal) -> None:
         principal.member
     ):
         raise forbidden("The member that this API key belongs to does not have the role for it.")
+
+
+def _plain(text: str | None) -> IPv4Address | IPv6Address | None:
+    """An IPv4 client of a listener for both has an address that only looks like IPv6's."""
+    if text is None:
+        return None
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def forbidden(message: str) -> ApiError:

@@ -1,9 +1,9 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 from urllib.parse import parse_qs
 
 import orjson
@@ -55,6 +55,27 @@ class Outcome:
         self.model, self.usage = model, usage
 
 
+class Manners(NamedTuple):
+    """How a door speaks: its errors, and the headers in which its replies carry the call's id."""
+
+    refuse: Callable[[ApiError, str], tuple[int, Sequence[_Header], bytes]]
+    """An error and the call's id as (status, headers, body)."""
+    break_off: Callable[[ApiError, str], bytes]
+    """The same as the last frame of a stream."""
+    id_headers: tuple[bytes, ...] = (b"request-id",)
+
+
+def _refuse(error: ApiError, call_id: str) -> tuple[int, Sequence[_Header], bytes]:
+    return error.kind.status, [_JSON, *headers_of(error)], orjson.dumps(error_body(error, call_id))
+
+
+def headers_of(error: ApiError) -> list[_Header]:
+    return [(name.encode(), value.encode()) for name, value in error.headers.items()]
+
+
+NATIVE = Manners(_refuse, encode_error)
+
+
 class PublicCall:
     """A call that needs no credential: a handler that takes one may be called by anybody."""
 
@@ -67,10 +88,13 @@ class PublicCall:
         self.started_at = shared.clock.monotonic()
         self.outcome = Outcome()
         self.is_streaming = False
+        self.is_late = False
+        """Whether it came when the server was about to end: then only the public is served."""
         self._has_started = False
         self.caller: Principal | None = None
         self.more_headers: Sequence[_Header] = ()
         """What every answer to this call says beside its own headers."""
+        self.manners = NATIVE
         self.receive = receive
         self.send = send
 
@@ -113,13 +137,13 @@ class PublicCall:
         """Answer with `error`: as the reply, or as the last event of a stream that has begun."""
         self.outcome.error = told(error)
         if self.is_streaming:
-            await self._end_stream(encode_error(error, self.id))
+            await self._end_stream(self.manners.break_off(error, self.id))
             return
         if self._has_started:
             self.connection.abort()
             return
-        headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-        await self.reply(orjson.dumps(error_body(error, self.id)), error.kind.status, [_JSON, *headers])
+        status, headers, body = self.manners.refuse(error, self.id)
+        await self.reply(body, status, headers)
 
     async def _end_stream(self, frame: bytes) -> None:
         with self._write_deadline():
@@ -144,7 +168,8 @@ class PublicCall:
 
     async def start(self, status: int, headers: Sequence[_Header]) -> None:
         where = self.caller.scope if self.caller else self.shared.directory.home
-        every = [*headers, *self.more_headers, (b"request-id", self.id.encode()), *place_headers(where)]
+        ids = [(name, self.id.encode()) for name in self.manners.id_headers]
+        every = [*headers, *self.more_headers, *ids, *place_headers(where)]
         await self.send({"type": "http.response.start", "status": status, "headers": every})
         self.outcome.status, self._has_started = status, True
 
@@ -168,6 +193,9 @@ class Call(PublicCall):
 
 AdminCall = NewType("AdminCall", Call)
 """A call made with an admin key: a handler that takes one is of the Admin API."""
+
+CloudCall = NewType("CloudCall", Call)
+"""A call made with an API key at a cloud's door: no header names the version, so `version` and `betas` are not set."""
 
 
 def told(error: ApiError) -> str:

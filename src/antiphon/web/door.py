@@ -45,8 +45,7 @@ class Door:
 
     async def _answer(self, call: Call) -> None:
         try:
-            if self.is_draining and call.scope["path"].startswith(("/v1/", "/antiphon/")):
-                raise overloaded()
+            call.is_late = self.is_draining
             await self._router(call.scope, call.receive, call.send)
         except ApiError as error:
             await call.fail(error)

@@ -1,23 +1,23 @@
 """From a path and a method to a handler; the type of its parameter says who may call it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from antiphon.core.errors import ApiError, Kind
+from antiphon.core.errors import ApiError, Kind, overloaded
 from antiphon.core.secrets import KeyKind
 from antiphon.web.auth import authenticate
-from antiphon.web.call import AdminCall, Call, PublicCall
+from antiphon.web.call import NATIVE, AdminCall, Call, CloudCall, Manners, PublicCall
 from antiphon.wire import betas, versions
 
 Handler = Callable[[Any], Awaitable[None]]
 
 
-def route(path: str, **handlers: Handler) -> Route:
-    """A path, and a handler for each method: `route("/v1/models", GET=list_models)`."""
-    return Route(path, endpoint=_Endpoint(path, handlers))
+def route(path: str, manners: Manners = NATIVE, **handlers: Handler) -> Route:
+    """A path, and a handler for each method: `route("/v1/models", GET=list_models)`. Errors are told with `manners`."""
+    return Route(path, endpoint=_Endpoint(path, manners, handlers))
 
 
 def make_router(routes: list[Route]) -> ASGIApp:
@@ -32,40 +32,54 @@ def make_router(routes: list[Route]) -> ASGIApp:
 
 
 class _Endpoint:
-    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+    def __init__(self, path: str, manners: Manners, handlers: dict[str, Handler]) -> None:
         self._path = path
-        self._handlers: dict[str, tuple[Handler, KeyKind | None]] = {
-            method: (handler, _key_for(handler)) for method, handler in handlers.items()
-        }
+        self._manners = manners
+        self._handlers = {method: (handler, _admission_to(handler)) for method, handler in handlers.items()}
         if "GET" in self._handlers:
             self._handlers.setdefault("HEAD", self._handlers["GET"])
         self._allow = ", ".join(self._handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: PublicCall = scope["antiphon.call"]
-        call.outcome.route = self._path
+        call.outcome.route, call.manners = self._path, self._manners
         found = self._handlers.get(scope["method"])
         if found is None:
             raise ApiError(Kind.METHOD_NOT_ALLOWED, "Method Not Allowed", headers={"allow": self._allow})
-        handler, kind = found
-        if kind:
-            await admit(call, kind)
+        handler, admission = found
+        if admission:
+            await _admit(call, admission)
         await handler(call)
 
 
-_KEYS: dict[object, KeyKind | None] = {PublicCall: None, Call: "api", AdminCall: "admin"}
+class _Admission(NamedTuple):
+    """The kind of key that is asked for, and whether headers name the version of the API and betas."""
+
+    kind: KeyKind
+    has_version: bool = True
 
 
-def _key_for(handler: Handler) -> KeyKind | None:
-    """Which kind of key may call `handler`."""
+_ADMISSIONS: dict[object, _Admission | None] = {
+    PublicCall: None,
+    Call: _Admission("api"),
+    AdminCall: _Admission("admin"),
+    CloudCall: _Admission("api", has_version=False),
+}
+
+
+def _admission_to(handler: Handler) -> _Admission | None:
     (wanted,) = (hint for name, hint in get_type_hints(handler).items() if name != "return")
-    return _KEYS[wanted]
+    return _ADMISSIONS[wanted]
 
 
-async def admit(call: PublicCall, kind: KeyKind) -> None:
-    """Turn a public call into one of a key of `kind`: first the credential, then the version, then the betas."""
+async def _admit(call: PublicCall, admission: _Admission) -> None:
+    """Turn a public call into one of a key: first the credential, then the version, then the betas."""
     assert isinstance(call, Call)
-    call.caller = await authenticate(call, kind)
+    if call.is_late:
+        raise overloaded()
+    call.caller = await authenticate(call, admission.kind)
+    if not admission.has_version:
+        return
     call.version = versions.from_header(call.header(b"anthropic-version"))
     call.betas = betas.from_header(call.header(b"anthropic-beta"), strict=call.shared.settings.strict)
 

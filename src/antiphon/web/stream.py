@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
+from typing import NamedTuple
 
 from antiphon.core.clock import Timer
 from antiphon.encode.sse import PING
@@ -9,32 +10,42 @@ from antiphon.web.call import PublicCall
 from antiphon.wire.events import Event
 
 PING_AFTER_S = 10.0
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Medium(NamedTuple):
+    """What a stream is made of: its content type, and the frame that breaks a silence; empty if there is none."""
+
+    content_type: bytes
+    ping: bytes
+
+
+SSE = Medium(b"text/event-stream; charset=utf-8", PING)
 
 
 async def send_events(
-    call: PublicCall, bursts: AsyncIterator[Sequence[Event]], encode: Callable[[Sequence[Event]], bytes]
+    call: PublicCall,
+    bursts: AsyncIterator[Sequence[Event]],
+    encode: Callable[[Sequence[Event]], bytes],
+    medium: Medium = SSE,
 ) -> None:
     """Send each burst as soon as it is there, in one piece."""
-    async with Outlet(call) as outlet:
+    async with Outlet(call, medium) as outlet:
         async for events in bursts:
             if frames := encode(events):
                 await outlet.write(frames)
 
 
 class Outlet:
-    """An open stream of server-sent events. The reply's head leaves with the first write.
+    """An open stream of frames. The reply's head leaves with the first write.
 
     One timer per stream, armed anew only when it fires: a token costs it nothing. A ping never touches the source of
     the events; it is written only between writes, and every write is a whole number of frames, so the two never mix.
     """
 
-    def __init__(self, call: PublicCall) -> None:
+    def __init__(self, call: PublicCall, medium: Medium = SSE) -> None:
         self._call = call
+        self._medium = medium
         self._clock = call.shared.clock
         self._write_timeout_s = call.shared.settings.write_timeout_s
         self._is_open = True
@@ -49,7 +60,7 @@ class Outlet:
         self._is_writing, self._since = True, self._clock.monotonic()
         if not self._timer:
             self._timer = self._clock.call_later(min(PING_AFTER_S, self._write_timeout_s), self._look)
-            await self._call.start(200, _HEADERS)
+            await self._call.start(200, [(b"content-type", self._medium.content_type), *_HEADERS])
             self._call.is_streaming = True
         await self._call.send_part(frames)
         self._is_writing, self._since = False, self._clock.monotonic()
@@ -76,5 +87,5 @@ class Outlet:
             self._timer = self._clock.call_later(PING_AFTER_S, self._look)
 
     async def _ping(self) -> None:
-        if self._is_open and not self._call.connection.is_clogged():
-            await self.write(PING)
+        if self._medium.ping and self._is_open and not self._call.connection.is_clogged():
+            await self.write(self._medium.ping)

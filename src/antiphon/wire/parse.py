@@ -89,5 +89,6 @@ def _check_prompt(request: PromptRequest, version: Version) -> None:
     rules.check_citations(found)
     rules.check_output(request, turns, found)
     rules.check_thinking_replay(request, turns)
+    rules.check_edits(request)
     caching.check_breakpoints(request, found.breakpoints)
     rules.check_uploads(request, found)

@@ -172,6 +172,14 @@ def _open_loop(turns: Sequence[Turn]) -> list[Turn]:
     return loop
 
 
+def check_edits(request: PromptRequest) -> None:
+    """What is thought is cleared before anything else is."""
+    edits = (request.context_management and request.context_management.edits) or ()
+    for index, edit in enumerate(edits):
+        if index and edit.type == "clear_thinking_20251015":
+            raise invalid(f"context_management.edits.{index}: `clear_thinking_20251015` must be the first edit")
+
+
 def check_warm_up(request: MessageRequest) -> None:
     """`max_tokens: 0` only warms the cache: nothing that shapes a reply goes with it."""
     if request.max_tokens != 0:

@@ -256,11 +256,11 @@ async def test_a_conversation_that_the_template_refuses_is_the_caller_s_mistake(
 
 
 def test_what_is_not_asked_for_does_not_change_the_distribution():
-    body = completion([1], Sampling(temperature=0.5), 7)
+    body = completion([1], Wish(7, Sampling(temperature=0.5)))
     assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.5, 1.0, 0, 0.0)
     assert body["samplers"] == ["temperature", "top_k", "top_p"]
     assert body["stop"] == []
-    cut = completion([1], Sampling(0.0, 0.9, 40), 7)
+    cut = completion([1], Wish(7, Sampling(0.0, 0.9, 40)))
     assert (cut["temperature"], cut["top_p"], cut["top_k"], cut["n_predict"]) == (0.0, 0.9, 40, 7)
 
 

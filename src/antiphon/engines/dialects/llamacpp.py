@@ -12,10 +12,12 @@ import orjson
 
 from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.dialects.listing import created_at, rows
+from antiphon.engines.dialects.messages import messages_of, tools_of, written
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.protocol import EngineModel, silent
 from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop, Wish
+from antiphon.turn.formats.table import Format, format_of, is_thinking_open
+from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
 
 _MAX_PREPARING = 4
 SystemTurns = Literal["anywhere", "first", "nowhere"]
@@ -58,6 +60,11 @@ class _Habits:
     bos: str
     system_turns: SystemTurns
     controls: re.Pattern[str] | None
+    form: Format
+    switches_thinking: bool
+    """Whether the template can be told to think or not."""
+    thinks: bool
+    """Whether the template has a place for thinking."""
 
 
 class LlamaCpp:
@@ -74,7 +81,7 @@ class LlamaCpp:
     async def models(self) -> tuple[EngineModel, ...]:
         props = await self._upstream.get_json("/props")
         row = (await rows(self._upstream))[0]
-        await self._learn()
+        habits = await self._learn()
         with reading():
             model = EngineModel(
                 self._name or _short(row["id"]),
@@ -82,23 +89,44 @@ class LlamaCpp:
                 counts_exactly=True,
                 num_slots=int(props["total_slots"]),
                 created_at=created_at(row),
+                accepts_thinking=habits.thinks,
+                form=habits.form,
             )
         return (model,)
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         habits = await self._learn()
-        turns = [ChatTurn(turn.role, self._guard(habits, turn.text)) for turn in fold(chat.turns, habits.system_turns)]
         async with self._preparing:
-            text = await self._render(turns) + self._guard(habits, chat.prefill)
+            rendered = await self._render(self._request(habits, chat))
+            text = rendered + self._guard(habits, chat.prefill)
             has_bos = bool(habits.bos) and text.startswith(habits.bos)
             ids = await self._tokenize(text.split(self._cut), add_special=not has_bos)
-        return Prompt(ids, len(ids), is_exact=True)
+        is_thinking = not chat.prefill and is_thinking_open(habits.form, rendered)
+        return Prompt(ids, len(ids), is_exact=True, is_thinking=is_thinking)
+
+    def _request(self, habits: _Habits, chat: Chat) -> dict[str, Any]:
+        """What the template is asked to render."""
+
+        def guard(text: str) -> str:
+            return self._guard(habits, text)
+
+        request: dict[str, Any] = {"add_generation_prompt": True}
+        if habits.switches_thinking:
+            request["chat_template_kwargs"] = {"enable_thinking": bool(chat.thinks)}
+        if habits.form.knows_tools:
+            if chat.tools:
+                request["tools"] = tools_of(chat, guard)
+            turns = chat.turns
+        else:
+            turns = written(chat, habits.form)
+        return request | {"messages": messages_of(fold(turns, habits.system_turns), guard)}
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
-        body = completion(prompt.payload, wish.sampling, wish.max_tokens)
+        opening = await self._tokenize([wish.opening]) if wish.opening else []
+        body = completion(prompt.payload + opening, wish)
         async with self._upstream.stream("/completion", body) as events:
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := _read(line, wish.max_tokens)) != _NOTHING]
+                pieces = [piece for line in lines if (piece := _read(line, wish, len(opening))) != _NOTHING]
                 if pieces:
                     yield pieces
                 if pieces and pieces[-1].stop:
@@ -108,13 +136,10 @@ class LlamaCpp:
     async def aclose(self) -> None:
         await self._upstream.aclose()
 
-    async def _render(self, turns: Iterable[ChatTurn]) -> str:
+    async def _render(self, request: dict[str, Any]) -> str:
         """The template's text. Raises 400 if the template refuses the turns."""
-        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            reply = await self._upstream.post_json(
-                "/apply-template", {"messages": messages, "add_generation_prompt": True}
-            )
+            reply = await self._upstream.post_json("/apply-template", request)
         except ApiError as error:
             if error.kind is not Kind.INTERNAL:
                 raise
@@ -146,8 +171,13 @@ class LlamaCpp:
             props = await self._upstream.get_json("/props")
             with reading():
                 bos, eos = props.get("bos_token") or "", props.get("eos_token") or ""
+                template: str = props.get("chat_template") or ""
             controls = control_pattern({bos, eos} | await self._control_tokens())
-            self._habits = _Habits(bos, await self._probe_system_turns(), controls)
+            system_turns = await self._probe_system_turns()
+            switches_thinking = "enable_thinking" in template
+            form = format_of(template)
+            thinks = any(tag.opener.strip() in template for tag in form.thinking)
+            self._habits = _Habits(bos, system_turns, controls, form, switches_thinking, thinks)
         return self._habits
 
     async def _control_tokens(self) -> set[str]:
@@ -178,7 +208,7 @@ class LlamaCpp:
         """Whether the template renders turns of these roles, each with its text, in their order."""
         turns = [ChatTurn(role, f"{self._cut}{number}") for number, role in enumerate(roles)]
         try:
-            text = await self._render(turns)
+            text = await self._render({"messages": messages_of(turns, str), "add_generation_prompt": True})
         except ApiError as error:
             if error.kind is not Kind.INVALID_REQUEST:
                 raise
@@ -193,13 +223,13 @@ def fold(turns: Sequence[ChatTurn], system_turns: SystemTurns) -> Sequence[ChatT
         return turns
     folded: list[ChatTurn] = []
     is_start = system_turns == "first"
-    for role, text in turns:
-        is_start = is_start and role == "system"
-        role = "user" if role == "system" and not is_start else role
-        if folded and folded[-1].role == role:
-            folded[-1] = ChatTurn(role, f"{folded[-1].text}\n\n{text}")
+    for turn in turns:
+        is_start = is_start and turn.role == "system"
+        role = "user" if turn.role == "system" and not is_start else turn.role
+        if folded and folded[-1].role == role and role in ("system", "user"):
+            folded[-1] = ChatTurn(role, f"{folded[-1].text}\n\n{turn.text}")
         else:
-            folded.append(ChatTurn(role, text))
+            folded.append(turn._replace(role=role))
     return folded
 
 
@@ -216,41 +246,43 @@ def control_pattern(names: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"{re.escape(head)}(?:{'|'.join(tails[head])})" for head in tails)) if tails else None
 
 
-def completion(ids: list[int], sampling: Sampling, max_tokens: int) -> dict[str, Any]:
+def completion(ids: list[int], wish: Wish) -> dict[str, Any]:
     """The body of a `/completion` request."""
-    return {
+    sampling = wish.sampling
+    body = {
         **_NEUTRAL,
         **_STREAM,
         "prompt": ids,
-        "n_predict": max_tokens,
+        "n_predict": wish.max_tokens,
         "temperature": sampling.temperature,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
         "top_k": sampling.top_k or 0,
     }
+    return body | {"grammar": wish.grammar.gbnf} if wish.grammar else body
 
 
 _NOTHING = Piece()
 
 
-def _read(line: bytes, max_tokens: int) -> Piece:
+def _read(line: bytes, wish: Wish, num_opening: int) -> Piece:
     try:
         chunk = orjson.loads(line)
-        stop = _stop(chunk) if chunk["stop"] else None
+        stop = _stop(chunk, num_opening) if chunk["stop"] else None
         progress = chunk.get("prompt_progress")
         piece = Piece(chunk["content"], chunk["tokens_predicted"], progress and _progress(progress), stop)
     except (ValueError, KeyError, TypeError) as error:  # an `error` object, or no JSON
         raise internal() from error
-    return piece if max_tokens else silent(piece)
+    return piece if wish.max_tokens else silent(piece)
 
 
 def _progress(data: dict[str, int]) -> Progress:
     return Progress(data["processed"], data["total"], data["cache"])
 
 
-def _stop(chunk: dict[str, Any]) -> Stop:
+def _stop(chunk: dict[str, Any], num_opening: int) -> Stop:
     cause = "length" if chunk["stop_type"] == "limit" else "end"
     timings: dict[str, Any] = chunk.get("timings") or {}
-    return Stop(cause, chunk["tokens_evaluated"], timings.get("cache_n"))
+    return Stop(cause, chunk["tokens_evaluated"] - num_opening, timings.get("cache_n"))
 
 
 def _short(name: str) -> str:

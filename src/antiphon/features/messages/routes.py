@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from antiphon.encode import sse
 from antiphon.encode.collect import collect
+from antiphon.features.messages.callers import caller_of
 from antiphon.features.messages.service import Messages
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import Call
@@ -20,7 +21,8 @@ def routes(messages: Messages) -> list[Route]:
             body = await call.body(MESSAGES_LIMIT_BYTES)
             request = parse_message(body, call.version, strict=call.shared.settings.strict, betas=call.betas)
             call.outcome.model = request.model
-            async with messages.create(call.principal, request) as reply:
+            async with messages.create(caller_of(call), request) as reply:
+                call.more_headers = reply.headers
                 try:
                     if request.stream:
                         await send_events(call, reply.events, sse.encode)
@@ -34,7 +36,7 @@ def routes(messages: Messages) -> list[Route]:
             body = await call.body(MESSAGES_LIMIT_BYTES)
             request = parse_count(body, call.version, strict=call.shared.settings.strict)
             call.outcome.model = request.model
-            num_tokens = await messages.count(request)
+            num_tokens, call.more_headers = await messages.count(call.principal, request)
         counted: dict[str, Any] = {"input_tokens": num_tokens}
         if request.context_management:
             counted["context_management"] = {"original_input_tokens": num_tokens}

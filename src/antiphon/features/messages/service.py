@@ -4,15 +4,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import NamedTuple
 
-from antiphon.core.errors import invalid
+from antiphon.core.errors import ApiError, invalid
 from antiphon.core.ids import new_id
 from antiphon.core.scope import Principal
 from antiphon.engines.catalog import Catalog, Model
+from antiphon.features.keys.service import check_model
+from antiphon.features.messages.books import Account, Books, Caller
+from antiphon.features.messages.rounds import Task, play
+from antiphon.features.messages.servertools import ServerTools
+from antiphon.limits.headers import Headers
 from antiphon.telemetry.metrics import Metrics
 from antiphon.turn import unserved
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
-from antiphon.turn.pieces import Prompt, Sampling, Wish
+from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
+from antiphon.turn.script import Script, document_grammar, forced_grammar, opening_of, script_of
+from antiphon.turn.signature import Signer
 from antiphon.wire.events import Event, Usage
 from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
 
@@ -25,6 +32,7 @@ class Order(NamedTuple):
     max_tokens: int
     stop_sequences: Sequence[str]
     is_streamed: bool
+    script: Script | None = None
 
 
 class Reply(NamedTuple):
@@ -33,67 +41,105 @@ class Reply(NamedTuple):
     model: str
     events: AsyncIterator[list[Event]]
     assembler: Assembler
+    account: Account
 
     @property
     def usage(self) -> Usage:
         return self.assembler.usage
 
+    @property
+    def headers(self) -> Headers:
+        """The rate limit headers of the reply, as they are now."""
+        return self.account.headers
+
 
 class Messages:
-    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
+    def __init__(self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes) -> None:
         self._catalog = catalog
         self._metrics = metrics
+        self._books = books
+        self._signing_key = signing_key
 
-    async def count(self, request: CountRequest) -> int:
-        model = self._catalog.resolve(request.model)
+    async def count(self, principal: Principal, request: CountRequest) -> tuple[int, Headers]:
+        """The prompt's tokens, and the rate limit headers of the reply."""
+        model = self.resolve(principal, request.model)
         unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
-        prompt = await model.engine.prepare(model.id, chat_of(request))
-        return prompt.num_tokens
+        headers = await self._books.count(principal, model)
+        prompt = await model.engine.prepare(model.id, self._chat(principal, request))
+        return prompt.num_tokens, headers
 
-    def create(self, principal: Principal, request: MessageRequest) -> AbstractAsyncContextManager[Reply]:
-        model = self._catalog.resolve(request.model)
-        return self.call(principal, model, order_of(request, model))
+    def create(self, caller: Caller, request: MessageRequest) -> AbstractAsyncContextManager[Reply]:
+        model = self.resolve(caller.principal, request.model)
+        return self.call(caller, model, self._order(caller.principal, request, model))
 
     @asynccontextmanager
-    async def call(self, principal: Principal, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
+    async def call(self, caller: Caller, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
         """Hold a slot for the block. Every 4xx and 529 is raised before it begins; leaving it drops the work."""
         _check_output(model, order)
         prompt = await model.engine.prepare(model.id, order.chat)
         plan = _plan(model, prompt, order)
-        await model.pool.acquire(principal.scope.workspace_id)
-        assembler = Assembler(plan)
-        events = _events(model, prompt, plan, _wish(order, plan), assembler)
+        account = await self._books.open(caller, model, prompt.num_tokens)
         try:
-            yield Reply(model.id, events, assembler)
+            await model.pool.acquire(caller.principal.scope.workspace_id)
+            try:
+                account.begin(plan.message_id)
+                async with self._reply(Task(model, order.chat, prompt, plan, _wish(order, plan)), account) as reply:
+                    yield reply
+            finally:
+                model.pool.release()
+        finally:
+            await account.close()
+
+    @asynccontextmanager
+    async def _reply(self, task: Task, account: Account) -> AsyncGenerator[Reply, None]:
+        assembler = Assembler(task.plan)
+        events = _metered(play(task, assembler, ServerTools({})), assembler, account)
+        try:
+            yield Reply(task.model.id, events, assembler, account)
+        except ApiError:
+            account.end(assembler.usage, "failed")
+            raise
         finally:
             try:
                 await events.aclose()
             finally:
-                model.pool.release()
-                self._metrics.count_tokens(model.label, assembler.usage)
+                account.end(assembler.usage, "left")
+                self._metrics.count_tokens(task.model.label, assembler.usage)
+
+    def resolve(self, principal: Principal, name: str) -> Model:
+        """Raises 404 for a model that there is not, and 403 for one that the key may not use."""
+        model = self._catalog.resolve(name)
+        check_model(principal, name, model.id)
+        return model
+
+    def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
+        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        return Order(
+            self._chat(principal, request),
+            sampling_of(request),
+            request.max_tokens,
+            request.stop_sequences or (),
+            bool(request.stream),
+            script_of(request, model.spec.form, self._signer(principal), thinks=model.spec.accepts_thinking),
+        )
+
+    def _chat(self, principal: Principal, request: MessageRequest | CountRequest) -> Chat:
+        return chat_of(request, self._signer(principal))
+
+    def _signer(self, principal: Principal) -> Signer:
+        return Signer(self._signing_key, principal.scope.workspace_id)
 
 
-async def _events(
-    model: Model, prompt: Prompt, plan: Plan, wish: Wish, assembler: Assembler
+async def _metered(
+    events: AsyncGenerator[list[Event], None], assembler: Assembler, account: Account
 ) -> AsyncGenerator[list[Event], None]:
-    yield assembler.start()
-    if not plan.has_room:
-        yield assembler.feed_nothing()
-        return
-    async with aclosing(model.engine.generate(model.id, prompt, wish)) as bursts:
-        async for pieces in bursts:
-            if events := assembler.feed(pieces):
-                yield events
+    """The same events. The call is in the books before the last of them goes out."""
+    async with aclosing(events):
+        async for burst in events:
+            account.note(assembler.num_output)
             if assembler.is_done:
-                return
-    assembler.check_done()
-
-
-def order_of(request: MessageRequest, model: Model) -> Order:
-    unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
-    return Order(
-        chat_of(request), sampling_of(request), request.max_tokens, request.stop_sequences or (), bool(request.stream)
-    )
+                account.end(assembler.usage, "done")
+            yield burst
 
 
 _MAX_TOP_K = 2**31 - 1
@@ -107,8 +153,18 @@ def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
 
 
 def _wish(order: Order, plan: Plan) -> Wish:
-    """Stop sequences are ours to find, so with them every token has to be seen as it comes."""
-    return Wish(plan.max_output, order.sampling, is_awaited_whole=not (order.is_streamed or order.stop_sequences))
+    """What is looked for in the text is ours to find, so every token has to be seen as it comes."""
+    is_read = order.is_streamed or bool(order.stop_sequences)
+    wish = Wish(plan.max_output, order.sampling, is_awaited_whole=not is_read)
+    if (script := plan.script) is None:
+        return wish
+    wish = wish._replace(is_awaited_whole=False, opening=opening_of(script.offer, script.form))
+    if script.offer.forced:
+        name = next(iter(script.offer.callable)) if script.offer.forced == "tool" else None
+        return wish._replace(grammar=forced_grammar(script.offer, script.form), forced=ForcedCall(name))
+    if script.document and not script.is_thinking:
+        return wish._replace(grammar=document_grammar(script.document))
+    return wish
 
 
 def _check_output(model: Model, order: Order) -> None:
@@ -127,5 +183,14 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
             raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
         max_output = min(max_output, window - prompt.num_tokens)
     has_room = not prompt.is_exact or prompt.num_tokens < window
-    stops = order.stop_sequences
-    return Plan(new_id("msg"), model.id, prompt.num_tokens, order.max_tokens, max_output, stops, has_room)
+    script = order.script and order.script._replace(is_thinking=prompt.is_thinking)
+    return Plan(
+        new_id("msg"),
+        model.id,
+        prompt.num_tokens,
+        order.max_tokens,
+        max_output,
+        order.stop_sequences,
+        has_room,
+        script,
+    )

@@ -46,12 +46,22 @@ class OfferedTool(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """`shown` stand in the prompt; `callable` are those that may be called now. `forced`: it has to be one of them."""
+    """`shown` stand in the prompt; `callable` are those that may be called now. `forced`: it has to be one of them.
+
+    `known` are all that the request and its conversation define, whatever the choice; `deferred` are those of them
+    that a search may find.
+    """
 
     shown: tuple[OfferedTool, ...] = ()
     callable: Mapping[str, OfferedTool] = {}
     forced: Literal["", "any", "tool"] = ""
     is_parallel: bool = True
+    known: Mapping[str, OfferedTool] = {}
+    deferred: tuple[OfferedTool, ...] = ()
+
+    def with_found(self, found: Iterable[OfferedTool]) -> "Offer":
+        """The offer after a search: what it has found may be called too."""
+        return self._replace(callable={**self.callable, **{tool.name: tool for tool in found}})
 
 
 NOTHING = Offer()
@@ -59,14 +69,15 @@ NOTHING = Offer()
 
 def offer_of(request: Request) -> Offer:
     """The offer of a request whose tools are all served."""
-    if not request.tools:
-        return NOTHING
-    every = {tool.name: tool for tool in map(_offered, request.tools)}
-    hidden = {name_of(tool) for tool in request.tools if getattr(tool, "defer_loading", None)}
+    tools = request.tools or ()
+    every = {tool.name: tool for tool in map(_offered, tools)}
+    hidden = {name_of(tool) for tool in tools if getattr(tool, "defer_loading", None)}
     shown = tuple(tool for name, tool in every.items() if name not in hidden)
-    found = _changes(request, every)
-    callable_now = {tool.name: tool for tool in (*shown, *found.added) if tool.name not in found.removed}
-    return _chosen(request, shown, callable_now, every)
+    changes = _changes(request, every)
+    callable_now = {tool.name: tool for tool in (*shown, *changes.added) if tool.name not in changes.removed}
+    known = every | {tool.name: tool for tool in changes.added}
+    deferred = tuple(tool for name, tool in every.items() if name in hidden and name not in changes.removed)
+    return _chosen(request, Offer(shown, callable_now, known=known, deferred=deferred))
 
 
 class _Changes(NamedTuple):
@@ -105,21 +116,16 @@ def referred_by(block: object) -> list[str]:
     return []
 
 
-def _chosen(
-    request: Request,
-    shown: tuple[OfferedTool, ...],
-    tools: Mapping[str, OfferedTool],
-    every: Mapping[str, OfferedTool],
-) -> Offer:
+def _chosen(request: Request, offer: Offer) -> Offer:
     choice = request.tool_choice
     if isinstance(choice, ToolChoiceNone):
-        return Offer(shown)
-    if isinstance(choice, ToolChoiceAuto | ToolChoiceAny | ToolChoiceTool):
-        is_parallel = not choice.disable_parallel_tool_use
-        if isinstance(choice, ToolChoiceTool):
-            return Offer(shown, {choice.name: every[choice.name]}, "tool", is_parallel=False)
-        return Offer(shown, tools, "any" if isinstance(choice, ToolChoiceAny) else "", is_parallel)
-    return Offer(shown, tools)
+        return offer._replace(callable={})
+    if isinstance(choice, ToolChoiceTool):
+        return offer._replace(callable={choice.name: offer.known[choice.name]}, forced="tool", is_parallel=False)
+    if isinstance(choice, ToolChoiceAuto | ToolChoiceAny):
+        forced = "any" if isinstance(choice, ToolChoiceAny) else ""
+        return offer._replace(forced=forced, is_parallel=not choice.disable_parallel_tool_use)
+    return offer
 
 
 def _offered(tool: Tool) -> OfferedTool:

@@ -89,6 +89,8 @@ def upgrade() -> None:
         sa.Column("party_kind", sa.String(length=64), nullable=False),
         sa.Column("party_id", sa.String(length=64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"],
             ["organizations.id"],

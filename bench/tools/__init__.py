@@ -1,0 +1,1 @@
+"""How well models call tools, through the server and without it."""

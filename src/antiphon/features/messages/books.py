@@ -1,0 +1,99 @@
+"""What a call is counted in: its limits, what it costs, the ledger, the metrics."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from antiphon.core.scope import Principal
+from antiphon.engines.catalog import Model
+from antiphon.features.rates.policy import Policy
+from antiphon.ledger.keeper import Keeper
+from antiphon.ledger.meter import Meter
+from antiphon.ledger.record import Ending
+from antiphon.limits.headers import Headers
+from antiphon.limits.policy import Party
+from antiphon.limits.protocol import Limits, Reservation, Used
+from antiphon.limits.spend import Spending
+from antiphon.wire.events import Usage
+
+
+class Caller(NamedTuple):
+    """Who calls, and with what kind of client ("" for any)."""
+
+    principal: Principal
+    client: str = ""
+    service_tier: str = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    policy: Policy
+    limits: Limits
+    spending: Spending
+    keeper: Keeper
+
+    async def open(self, caller: Caller, model: Model, num_input: int) -> "Account":
+        """Reserve what a call is estimated at. Raises 429."""
+        parties = self.policy.parties_of(caller.principal)
+        self.spending.check(parties)
+        reservation = await self.limits.reserve(parties, model.label, num_input)
+        return Account(self, caller, model.id, num_input, parties, reservation)
+
+    async def count(self, principal: Principal, model: Model) -> Headers:
+        """Let one count of tokens pass, or raise 429."""
+        return await self.limits.count(self.policy.parties_of(principal), model.label)
+
+
+class Account:
+    """One call. `begin` it when its engine starts, `end` it before its last frame, and `close` it whatever happened."""
+
+    def __init__(
+        self,
+        books: Books,
+        caller: Caller,
+        model: str,
+        num_input: int,
+        parties: tuple[Party, ...],
+        reservation: Reservation,
+    ) -> None:
+        self._books = books
+        self._caller = caller
+        self._model = model
+        self._num_input = num_input
+        self._parties = parties
+        self._reservation = reservation
+        self._meter: Meter | None = None
+        self._used: Used | None = None
+
+    @property
+    def headers(self) -> Headers:
+        return self._reservation.headers
+
+    def begin(self, message_id: str) -> None:
+        """Raises 529 where it cannot be written down."""
+        self._meter = Meter.start(
+            self._books.keeper,
+            message_id,
+            self._caller.principal,
+            self._model,
+            self._num_input,
+            service_tier=self._caller.service_tier,
+            client=self._caller.client,
+        )
+
+    def note(self, num_output: int) -> None:
+        """`num_output` tokens are made so far."""
+        self._reservation.settle_output(num_output)
+        if self._meter:
+            self._meter.note(num_output)
+
+    def end(self, usage: Usage, ending: Ending) -> None:
+        """Only the first time counts."""
+        if self._meter is None or self._used is not None:
+            return
+        written = usage.cache_creation_5m + usage.cache_creation_1h
+        self._used = Used(usage.input_tokens + written, usage.output_tokens)
+        if cost := self._meter.end(usage, ending):
+            self._books.spending.add((party.id for party in self._parties), cost)
+
+    async def close(self) -> None:
+        await self._reservation.close(self._used)

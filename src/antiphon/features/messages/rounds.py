@@ -1,0 +1,78 @@
+"""One reply out of as many of the engine's outputs as it takes: it is asked again where the reply takes a turn."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from antiphon.engines.catalog import Model
+from antiphon.features.messages.servertools import ServerTools
+from antiphon.turn.assemble import Assembler, Plan
+from antiphon.turn.chat import Chat, ChatCall, ChatTurn
+from antiphon.turn.pieces import Prompt, Wish
+from antiphon.turn.reading import Asked
+from antiphon.wire.events import Event
+
+MAX_ROUNDS = 10
+"""Calls to tools of the server in one reply; then it pauses, and a client may ask for more."""
+
+
+class Task(NamedTuple):
+    """What the engine is asked for first."""
+
+    model: Model
+    chat: Chat
+    prompt: Prompt
+    plan: Plan
+    wish: Wish
+
+
+async def play(task: Task, assembler: Assembler, tools: ServerTools) -> AsyncGenerator[list[Event], None]:
+    """The events of the reply, from the first to the last."""
+    yield assembler.start()
+    if not task.plan.has_room:
+        yield assembler.feed_nothing()
+        return
+    num_calls = 0
+    while True:
+        async with aclosing(task.model.engine.generate(task.model.id, task.prompt, task.wish)) as bursts:
+            async for pieces in bursts:
+                if events := assembler.feed(pieces):
+                    yield events
+                if assembler.is_done:
+                    return
+                if assembler.asked:
+                    break
+        asked = assembler.asked
+        if asked is None:
+            assembler.check_done()
+            return
+        if asked.call is None:
+            assembler.go_on()
+            task = _goes_on(task, asked, assembler)
+            continue
+        num_calls += 1
+        result = await tools.run(asked.call)
+        task = await _after_call(task, asked, result.text, assembler)
+        yield assembler.begin_again(result.block, task.prompt)
+        if num_calls == MAX_ROUNDS:
+            yield assembler.pause()
+            return
+
+
+def _left(task: Task, assembler: Assembler) -> int:
+    return max(task.plan.max_output - assembler.num_output, 1)
+
+
+def _goes_on(task: Task, asked: Asked, assembler: Assembler) -> Task:
+    wish = task.wish._replace(max_tokens=_left(task, assembler), opening=asked.text, grammar=asked.grammar, forced=None)
+    return task._replace(wish=wish)
+
+
+async def _after_call(task: Task, asked: Asked, text: str, assembler: Assembler) -> Task:
+    assert asked.call
+    call = ChatCall(asked.call.id, asked.call.name, asked.call.text)
+    turns = (*task.chat.turns, ChatTurn("assistant", asked.text, (call,)), ChatTurn("tool", text, answers=call))
+    chat = task.chat._replace(turns=turns, prefill="")
+    prompt = await task.model.engine.prepare(task.model.id, chat)
+    wish = task.wish._replace(max_tokens=_left(task, assembler), opening="", grammar=None, forced=None)
+    return task._replace(chat=chat, prompt=prompt, wish=wish)

@@ -1,0 +1,124 @@
+"""The SQL of the ledger: rows and the sums of their hours, in one transaction; and what reports read."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Table, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from antiphon.core.scope import Scope
+from antiphon.ledger.record import Entry
+from antiphon.store import tables
+from antiphon.store.tables import usage, usage_hours
+
+MINUTES_PER_HOUR = 60
+_HOUR_S = 3_600
+COUNTS = tables.COUNTS
+COSTS = tuple(name for name in COUNTS if name.endswith("_cost"))
+_OF_HOUR = tuple(column.name for column in usage_hours.primary_key.columns)
+DIMENSIONS = tuple(name for name in _OF_HOUR if name not in ("organization_id", "hour"))
+"""The columns by which sums can be told apart."""
+
+
+def _insert(connection: AsyncConnection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT: both databases have it, SQLAlchemy in two places."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+async def add_entries(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
+    """Store each message once, however often it comes, and count those that are new."""
+    rows = {entry.start.message_id: entry.as_row() for entry in entries}
+    add = _insert(connection, usage).on_conflict_do_nothing().returning(usage.c.message_id)
+    new = (await connection.execute(add, list(rows.values()))).scalars().all()
+    if hours := _hours(rows[message_id] for message_id in new):
+        await connection.execute(_count(connection), hours)
+
+
+def _count(connection: AsyncConnection) -> Any:
+    add = _insert(connection, usage_hours)
+    sums = {name: usage_hours.c[name] + add.excluded[name] for name in ("num_requests", *COUNTS)}
+    return add.on_conflict_do_update(index_elements=_OF_HOUR, set_=sums)
+
+
+def _hours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sums of `rows`; in one order everywhere, so that two servers never wait for each other in a ring."""
+    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        row["hour"] = row["minute"] // MINUTES_PER_HOUR
+        key = tuple([row[name] for name in _OF_HOUR])
+        sum_ = sums.get(key)
+        if sum_ is None:
+            sum_ = sums[key] = dict(zip(_OF_HOUR, key, strict=True)) | dict.fromkeys(("num_requests", *COUNTS), 0)
+        sum_["num_requests"] += 1
+        for name in COUNTS:
+            sum_[name] += row[name]
+    return [sums[key] for key in sorted(sums)]
+
+
+async def sums_of(
+    connection: AsyncConnection,
+    scope: Scope,
+    width_s: int,
+    first: int,
+    last: int,
+    by: Sequence[str] = (),
+    only: Mapping[str, Collection[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """The organization's sums in each bucket, sorted by it, and in it by the columns `by`.
+
+    A bucket is `width_s` wide and numbered from the epoch: those from `first` to before `last`. `only` holds the values
+    that count, for each column that is filtered.
+    """
+    table, time, per_bucket = _source(width_s)
+    bucket = (time // per_bucket if per_bucket > 1 else time).label("bucket")
+    columns = [table.c[name] for name in by]
+    num = func.sum(table.c.num_requests) if table is usage_hours else func.count()
+    query = (
+        select(bucket, *columns, num.label("num_requests"), *[func.sum(table.c[name]).label(name) for name in COUNTS])
+        .where(table.c.organization_id == scope.organization_id, time >= first * per_bucket, time < last * per_bucket)
+        .where(*[table.c[name].in_(values) for name, values in (only or {}).items()])
+        .group_by(bucket, *columns)
+        .order_by(bucket, *columns)
+    )
+    return [_in_integers(dict(row)) for row in (await connection.execute(query)).mappings()]
+
+
+def _source(width_s: int) -> tuple[Table, Any, int]:
+    """Where sums of `width_s` come from: the table, its column of time, and how many of its units make a bucket."""
+    if width_s < _HOUR_S:
+        return usage, usage.c.minute, 1
+    return usage_hours, usage_hours.c.hour, width_s // _HOUR_S
+
+
+def _in_integers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """PostgreSQL's sums are decimals."""
+    return {name: value if isinstance(value, str) else int(value) for name, value in row.items()}
+
+
+async def spent_in(connection: AsyncConnection, hours: range) -> dict[str, int]:
+    """What each organization, workspace and key has spent in `hours`, in nano-dollars, by its id."""
+    columns = [usage_hours.c[name] for name in PARTIES]
+    cost = func.sum(sum((usage_hours.c[name] for name in COSTS[1:]), usage_hours.c[COSTS[0]]))
+    query = select(*columns, cost).where(
+        usage_hours.c.organization_id.in_(select(tables.organizations.c.id)),  # it leads the index
+        usage_hours.c.hour >= hours.start,
+        usage_hours.c.hour < hours.stop,
+    )
+    rows = await connection.execute(query.group_by(*columns))
+    spent: dict[str, int] = {}
+    for *parties, nanos in rows:
+        for party in parties:
+            spent[party] = spent.get(party, 0) + int(nanos)
+    return spent
+
+
+PARTIES = ("organization_id", "workspace_id", "key_id")
+
+
+def hours_of_month(now_s: float) -> range:
+    """The hours since the epoch of the calendar month in UTC that `now_s` falls into."""
+    first = datetime.fromtimestamp(now_s, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return range(int(first.timestamp()) // _HOUR_S, int(after.timestamp()) // _HOUR_S)

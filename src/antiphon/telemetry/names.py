@@ -1,0 +1,93 @@
+"""The server's metrics: what each is called, how it is labelled and what it counts.
+
+No label holds a client's own word: a route is the path's template, a model the one that a name has resolved to.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """One line of the table. `buckets` are a histogram's upper bounds."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_FIRST_TOKEN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_NEXT_TOKEN_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
+
+REQUESTS = Metric("counter", "antiphon_requests_total", "Requests that have ended.", ("route", "status"))
+REQUEST_SECONDS = Metric(
+    "histogram", "antiphon_request_seconds", "From a request's head to its last byte.", ("route",), _REQUEST_BUCKETS_S
+)
+OPEN_CALLS = Metric("gauge", "antiphon_open_calls", "Requests that are being answered.")
+ERRORS = Metric(
+    "counter", "antiphon_errors_total", "Errors that clients were told, in a reply or in mid-stream.", ("kind",)
+)
+TOKENS = Metric(
+    "counter",
+    "antiphon_tokens_total",
+    "Tokens of calls that have ended, well or not; `direction` is input, output, cache_read or cache_creation.",
+    ("model", "direction"),
+)
+FIRST_TOKEN_SECONDS = Metric(
+    "histogram",
+    "antiphon_time_to_first_token_seconds",
+    "From a valid request to its first token, the wait for a slot included; not of replies that an engine gives whole.",
+    ("model",),
+    _FIRST_TOKEN_BUCKETS_S,
+)
+NEXT_TOKEN_SECONDS = Metric(
+    "histogram",
+    "antiphon_time_per_output_token_seconds",
+    "The mean time between the tokens of a reply, one observation a reply; not of those that an engine gives whole.",
+    ("model",),
+    _NEXT_TOKEN_BUCKETS_S,
+)
+QUEUE_WAITING = Metric("gauge", "antiphon_queue_waiting", "Calls that wait for a slot.")
+QUEUE_REFUSED = Metric(
+    "counter", "antiphon_queue_refused_total", "Calls refused with 529: the queue was full, or the wait too long."
+)
+SLOTS = Metric("gauge", "antiphon_slots", "Calls that the engines can run at once.")
+SLOTS_IN_USE = Metric("gauge", "antiphon_slots_in_use", "Calls that the engines run now.")
+LIMITS_HIT = Metric(
+    "counter",
+    "antiphon_limits_hit_total",
+    "Calls refused with 429, by the first limit that they were over and whose it is.",
+    ("party", "limit"),
+)
+ENGINE_UP = Metric("gauge", "antiphon_engine_up", "1 while the engine can be asked, 0 while it is away.")
+ENGINE_RESTARTS = Metric("counter", "antiphon_engine_restarts_total", "Times that the engine was started again.")
+DATABASE_FAILURES = Metric(
+    "counter", "antiphon_database_failures_total", "Transactions that failed because of the database."
+)
+LEDGER_PENDING = Metric(
+    "gauge", "antiphon_ledger_pending_rows", "Calls that have ended and are not in the ledger's tables yet."
+)
+LOG_FAILURES = Metric("counter", "antiphon_request_log_failures_total", "Lines of the request log that were lost.")
+BUILD_INFO = Metric("gauge", "antiphon_build_info", "Always 1; the labels tell what runs.", ("version", "python"))
+
+METRICS = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    OPEN_CALLS,
+    ERRORS,
+    TOKENS,
+    FIRST_TOKEN_SECONDS,
+    NEXT_TOKEN_SECONDS,
+    QUEUE_WAITING,
+    QUEUE_REFUSED,
+    SLOTS,
+    SLOTS_IN_USE,
+    LIMITS_HIT,
+    ENGINE_UP,
+    ENGINE_RESTARTS,
+    DATABASE_FAILURES,
+    LEDGER_PENDING,
+    LOG_FAILURES,
+    BUILD_INFO,
+)

@@ -1,0 +1,226 @@
+"""Calls and thinking in the text of a reply, as they come: they become blocks, or a question to the engine."""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from antiphon.core.errors import internal
+from antiphon.turn.blocks import Blocks
+from antiphon.turn.formats.outputs import CallArgs, CallEnd, CallStart, Out, Text, Thinking
+from antiphon.turn.formats.recogniser import Recogniser
+from antiphon.turn.pieces import Grammar
+from antiphon.turn.schema.check import problem_of
+from antiphon.turn.schema.repair import repaired
+from antiphon.turn.script import Script, call_grammar, document_grammar
+from antiphon.turn.stops import StopMatcher
+from antiphon.turn.tools.offer import OfferedTool
+
+
+class ServerCall(NamedTuple):
+    """A call to a tool that the server runs."""
+
+    id: str
+    name: str
+    text: str
+    """The arguments' JSON text."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return orjson.loads(self.text)
+
+
+class Asked(NamedTuple):
+    """What to ask the engine next: to go on after `text`, with what `grammar` allows.
+
+    With a `call`, it is to be run first: `text` is what was said before it, and the reply goes on after its result.
+    """
+
+    text: str = ""
+    grammar: Grammar | None = None
+    call: ServerCall | None = None
+
+
+class Reading:
+    """Feed it a reply's text with `read`, and `end` it once. It adds to `blocks`, and stops at what it finds:
+
+    a stop sequence, a call after which no other is allowed (`is_over`), or something to ask the engine (`asked`).
+    """
+
+    def __init__(self, script: Script, blocks: Blocks, stops: StopMatcher) -> None:
+        self._script = script
+        self._blocks = blocks
+        self._stops = stops
+        self._recogniser = self._new_recogniser(is_thinking=script.is_thinking)
+        self._text: list[str] = []
+        self._said: list[str] = []
+        self._thoughts: list[str] = []
+        self._call: _Call | None = None
+        self._is_forced = bool(script.offer.forced)
+        self.is_thinking = script.is_thinking
+        self.num_calls = 0
+        """Calls that the client has to answer."""
+        self.is_over = False
+        self.found_stop: str | None = None
+        self.asked: Asked | None = None
+
+    def _new_recogniser(self, *, is_thinking: bool) -> Recogniser:
+        tools = self._script.offer.callable.values()
+        eager = [tool.name for tool in tools if tool.is_eager]
+        return Recogniser(
+            self._script.schemas, self._script.form, repair=repaired, eager=eager, is_thinking=is_thinking
+        )
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.is_over or self.found_stop is not None or self.asked is not None
+
+    def open(self) -> None:
+        """Read what the reply was made to begin with."""
+        self.read(self._script.opening)
+
+    def read(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            self._show(self._recogniser.feed(text))
+
+    def end(self, *, is_cut: bool) -> None:
+        self._show(self._recogniser.finish(is_cut=is_cut))
+        if not self._is_stopped:
+            self._flush_text()
+            self._end_thinking()
+
+    def spend(self, num_thinking: int) -> None:
+        """Note how many tokens were thought so far. At the end of its budget the model has to close its thinking."""
+        budget = self._script.thinking.budget
+        if budget is not None and num_thinking >= budget and self.is_thinking and not self._is_stopped:
+            closer = self._script.form.thinking[0].closer + "\n\n"
+            self.read(closer)
+            self.asked = Asked("".join(self._text))
+
+    def begin_again(self, *, is_thinking: bool) -> None:
+        """A new output of the engine begins, after the result of a call."""
+        self._recogniser = self._new_recogniser(is_thinking=is_thinking)
+        self._text, self._said, self.is_thinking = [], [], is_thinking
+
+    def take_asked(self) -> Asked | None:
+        asked, self.asked = self.asked, None
+        return asked
+
+    def _show(self, outs: list[Out]) -> None:
+        for out in outs:
+            match out:
+                case Text(text) if self._script.document and not self._is_forced:
+                    self._begin_document(text)
+                case Text(text):
+                    self._end_thinking()
+                    self._add_text(text)
+                case Thinking(text):
+                    self._add_thinking(text)
+                case CallStart(name):
+                    self._begin_call(self._script.offer.callable[name])
+                case CallArgs(fragment):
+                    self._add_input(fragment)
+                case CallEnd(is_complete):
+                    self._end_call(is_complete=is_complete)
+            if self._is_stopped:
+                return
+
+    def _begin_document(self, text: str) -> None:
+        """The thinking is over: from here on the text is written under its grammar."""
+        self._end_thinking()
+        self._is_forced = True
+        self._text = ["".join(self._text).removesuffix(text)]
+        assert self._script.document
+        self.asked = Asked(self._text[0], document_grammar(self._script.document))
+
+    def _add_text(self, text: str) -> None:
+        self._said.append(text)
+        safe, self.found_stop = self._stops.feed(text)
+        if safe:
+            self._blocks.add_text(safe)
+
+    def _flush_text(self) -> None:
+        if held := self._stops.flush():
+            self._blocks.add_text(held)
+
+    def _add_thinking(self, text: str) -> None:
+        self._flush_text()
+        self.is_thinking = True
+        self._thoughts.append(text)
+        if (display := self._script.thinking.display) != "dropped":
+            self._blocks.add_thinking(text if display == "shown" else "")
+
+    def _end_thinking(self) -> None:
+        self.is_thinking = False
+        if self._thoughts and self._script.thinking.display != "dropped":
+            self._blocks.sign(self._script.thinking.sign("".join(self._thoughts)))
+        self._thoughts.clear()
+
+    def _begin_call(self, tool: OfferedTool) -> None:
+        self._flush_text()
+        self._end_thinking()
+        if tool.is_strict and not self._is_forced:
+            self._force(tool)
+            return
+        is_held = tool.is_strict and not call_grammar([tool], self._script.form).is_exact
+        self._call = _Call(tool, self._blocks.begin_call(tool.name, is_server=tool.is_server), is_held=is_held)
+
+    def _force(self, tool: OfferedTool) -> None:
+        """A strict tool's arguments are written under its grammar: the engine is asked again, where the call began."""
+        form = self._script.form
+        prefix = form.shape.prefix(tool.name)
+        before = _before_call("".join(self._text), tool.name)
+        self._text = [before, prefix]
+        self._recogniser = self._new_recogniser(is_thinking=False)
+        self._is_forced = True
+        self._show(self._recogniser.feed(prefix))
+        self.asked = Asked(before + prefix, Grammar(call_grammar([tool], form).text))
+
+    def _add_input(self, fragment: str) -> None:
+        assert self._call
+        self._call.pieces.append(fragment)
+        if not self._call.is_held:
+            self._blocks.add_input(fragment)
+
+    def _end_call(self, *, is_complete: bool) -> None:
+        call, self._call = self._call, None
+        assert call
+        if call.is_held and is_complete:
+            self._check(call)
+        if call.is_held:
+            self._blocks.add_input("".join(call.pieces))
+        self._blocks.close()
+        if call.tool.is_server:
+            if is_complete:
+                said = "".join(self._said).strip()
+                self.asked = Asked(said, call=ServerCall(call.id, call.tool.name, "".join(call.pieces) or "{}"))
+            return
+        self.num_calls += 1
+        self._is_forced = bool(self._script.offer.forced)
+        self.is_over = is_complete and (not self._script.offer.is_parallel or self._is_forced)
+
+    def _check(self, call: "_Call") -> None:
+        """Raises `internal` for a strict call that its grammar could not make true."""
+        if problem_of(call.tool.schema, call.arguments):
+            raise internal()
+
+
+class _Call:
+    def __init__(self, tool: OfferedTool, id: str, *, is_held: bool) -> None:
+        self.tool = tool
+        self.id = id
+        self.is_held = is_held
+        self.pieces: list[str] = []
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return orjson.loads("".join(self.pieces) or "{}")
+
+
+def _before_call(text: str, name: str) -> str:
+    """What stands before the call to `name` that `text` ends in: its tag or its bracket, whichever is further left."""
+    start = text.rfind(name)
+    places = [text.rfind(opener, 0, start) for opener in ("<", "[", "{", "```")]
+    lines = text.rfind("\n", 0, start)
+    tags = [place for place in places if place >= 0 and (place > lines or not text[place:start].strip(" \n\t\"':{[<>"))]
+    return text[: min(tags)] if tags else text[:start]

@@ -1,0 +1,95 @@
+"""What is looked for in a model's text, and what it is made to write."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+from antiphon.turn.formats.table import GENERAL, Format
+from antiphon.turn.pieces import Grammar
+from antiphon.turn.schema.gbnf import Json, Text, alt, seq
+from antiphon.turn.schema.grammar import Grammar as Compiled
+from antiphon.turn.schema.grammar import grammar_of
+from antiphon.turn.signature import Signer
+from antiphon.turn.tools.offer import NOTHING, Offer, OfferedTool, offer_of
+from antiphon.wire.fields import JsonObject
+from antiphon.wire.request import MessageRequest
+
+Display = Literal["shown", "omitted", "dropped"]
+
+
+class Thinking(NamedTuple):
+    """How a model that thinks is to think. `budget` is in tokens; `sign` makes a block's signature.
+
+    `dropped` thinking leaves no block: nobody has asked for it.
+    """
+
+    display: Display = "dropped"
+    budget: int | None = None
+    sign: Callable[[str], str] = str
+
+
+class Script(NamedTuple):
+    """`opening` is what the reply has been made to begin with, and `is_thinking` says that it begins within thinking.
+
+    `document` is the schema that the whole text has to have.
+    """
+
+    offer: Offer = NOTHING
+    form: Format = GENERAL
+    thinking: Thinking = Thinking()
+    opening: str = ""
+    is_thinking: bool = False
+    document: JsonObject | None = None
+
+    @property
+    def schemas(self) -> Mapping[str, JsonObject]:
+        return {name: tool.schema for name, tool in self.offer.callable.items()}
+
+
+def script_of(request: MessageRequest, form: Format, signer: Signer, *, thinks: bool) -> Script | None:
+    """None for a reply that is text and nothing else."""
+    offer = offer_of(request)
+    schema = document_of(request)
+    if not offer.callable and schema is None and not thinks:
+        return None
+    return Script(offer, form, _thinking(request, signer), opening_of(offer, form), document=schema)
+
+
+def document_of(request: MessageRequest) -> JsonObject | None:
+    """The schema that the whole text has to have."""
+    form = request.output_format or (request.output_config and request.output_config.format)
+    return form.schema_ if form else None
+
+
+def _thinking(request: MessageRequest, signer: Signer) -> Thinking:
+    wanted = request.thinking
+    if wanted is None or wanted.type == "disabled":
+        return Thinking()
+    if getattr(wanted, "display", None) == "omitted":
+        return Thinking("omitted", getattr(wanted, "budget_tokens", None), signer.seal)
+    return Thinking("shown", getattr(wanted, "budget_tokens", None), signer.sign)
+
+
+def opening_of(offer: Offer, form: Format) -> str:
+    """The text that leaves a model nothing to do but to call; "" where it may choose."""
+    if not offer.forced:
+        return ""
+    return form.shape.prefix(next(iter(offer.callable)) if len(offer.callable) == 1 else None)
+
+
+def forced_grammar(offer: Offer, form: Format) -> Grammar | None:
+    """What may follow `opening_of`: one call, of any tool that may be called."""
+    return Grammar(call_grammar(list(offer.callable.values()), form).text) if offer.forced else None
+
+
+def document_grammar(schema: JsonObject) -> Grammar:
+    """One JSON document."""
+    return Grammar(grammar_of(Json(schema)).text, schema)
+
+
+def call_grammar(tools: list[OfferedTool], form: Format) -> Compiled:
+    """What may follow the beginning of a call to one of `tools`: with a single one, that is its arguments."""
+    after = Text(form.shape.after)
+    if len(tools) == 1:
+        return grammar_of(seq(Json(tools[0].schema), after))
+    ways = [seq(Text(tool.name + form.shape.between), Json(tool.schema), after) for tool in tools]
+    return grammar_of(alt(*ways))
