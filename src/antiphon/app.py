@@ -6,6 +6,7 @@ from starlette.routing import Route
 from antiphon.core.clock import Clock, SystemClock
 from antiphon.core.tasks import TaskGroup
 from antiphon.engines.catalog import Catalog, Model
+from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
@@ -38,8 +39,11 @@ from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys, OperatorKeys, open_store
 from antiphon.store.secret import open_secret, read_old_file
+from antiphon.telemetry import names
+from antiphon.telemetry.exporter import Exporter, export
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.requests import RequestLog
+from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
 
@@ -54,6 +58,8 @@ class App:
         self._clock = clock
         self._engine = engine
         self._metrics = Metrics()
+        self._tracer = open_tracer(settings.otel_endpoint)
+        self._exporter: Exporter | None = None
         self._request_log = RequestLog(settings.data_dir / "logs")
         self._operator_keys = OperatorKeys(_clear(settings.api_key), _clear(settings.admin_key))
         self._secret = open_secret(settings.data_dir, _clear(settings.secret_key))
@@ -63,11 +69,11 @@ class App:
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
         policy = Policy(self.directory, settings.rate_limits)
-        self._spending = Spending(clock)
-        self._books = Books(policy, MemoryLimits(clock), self._spending, self.keeper)
+        self._spending = Spending(clock, self._metrics.count_limit)
+        self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
-        self.door = Door(shared, self._routes(), self._metrics, self._request_log)
-        self._metrics.watch_open_calls(lambda: self.door.num_open)
+        self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
+        self._watch()
 
     def _routes(self) -> list[Route]:
         messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"))
@@ -87,11 +93,44 @@ class App:
             *openapi.routes(),
         ]
 
+    def _watch(self) -> None:
+        """What the metrics ask the server's parts for when somebody looks."""
+        watch = self._metrics.watch
+        watch(names.OPEN_CALLS, lambda: self.door.num_open)
+        watch(names.QUEUE_WAITING, lambda: sum(pool.num_waiting for pool in self._pools()))
+        watch(names.QUEUE_REFUSED, lambda: sum(pool.num_refused for pool in self._pools()))
+        watch(names.SLOTS, lambda: sum(pool.num_slots for pool in self._pools()))
+        watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
+        watch(names.ENGINE_UP, self._is_engine_up)
+        watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
+        watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
+        watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
+
+    def _pools(self) -> set[Pool]:
+        return {model.pool for model in self.catalog.models}
+
+    def _child(self) -> ChildEngine | None:
+        return self._engine if isinstance(self._engine, ChildEngine) else None
+
+    def _is_engine_up(self) -> bool:
+        """An engine that somebody else runs counts as up once it has told its models."""
+        child = self._child()
+        return bool(self.catalog.models) and (child is None or child.pid is not None)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port that serves only the metrics, if there is one."""
+        return self._exporter.port if self._exporter else None
+
     def is_ready(self) -> bool:
         return bool(self.catalog.models) and not self.door.is_draining
 
     async def open(self) -> FirstKeys | None:
         """Open the database; the keys of a first start. Raises OperatorError."""
+        port = self.settings.metrics_port
+        if port is not None:  # first: where it is taken, no key has been made that nobody would see
+            self._exporter = await export(self._metrics, self.settings.host, port, self._clock)
         old = read_old_file(self.settings.data_dir)
         first = await open_store(self.database, self._secret, old, self._operator_keys, self._clock)
         await self.directory.refresh()
@@ -115,6 +154,10 @@ class App:
         return Pool(num_slots, self.settings.max_waiting, self.settings.max_wait_s, self._clock)
 
     async def aclose(self) -> None:
+        if self._exporter:
+            self._exporter.close()
+        if self._tracer:
+            await self._tracer.aclose()
         if self._engine:
             await self._engine.aclose()
         await self.tasks.aclose()

@@ -5,15 +5,15 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import AnthropicAWS, AnthropicBedrockMantle, AsyncAnthropicAWS, AsyncAnthropicBedrockMantle
+from anthropic import AnthropicAWS, AsyncAnthropicAWS
+from anthropic.lib.bedrock import AnthropicBedrockMantle, AsyncAnthropicBedrockMantle
 
-from antiphon.store.accounts import OPERATOR
-from antiphon.store.aws import create_pair
+from tests.fixtures.aws import new_pair
 from tests.fixtures.world import API_KEY, World, ask, text_of
 
 
 async def signing(world: World) -> dict[str, str]:
-    pair = await create_pair(world.app.accounts, world.app._secret, world.app.directory.home, OPERATOR, "test")
+    pair = await new_pair(world)
     return {"aws_access_key": pair.access_key_id, "aws_secret_key": pair.secret_access_key}
 
 

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
+import ssl
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anthropic
 import boto3
 import pytest
-from anthropic import AnthropicBedrock, AsyncAnthropicBedrock
+from anthropic.lib.bedrock import AnthropicBedrock, AsyncAnthropicBedrock
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 from sqlalchemy import select, update
 from urllib3.exceptions import ProtocolError
 
+from antiphon.core.clock import ManualClock
 from antiphon.core.errors import ApiError, Kind
 from antiphon.encode import eventstream
 from antiphon.facades.bedrock.errors import MANNERS
 from antiphon.store import tables
 from antiphon.store.accounts import OPERATOR
-from antiphon.store.aws import NewPair, create_pair
+from antiphon.turn.pieces import Piece, Stop
 from antiphon.wire.events import MessageStop, TextDelta
+from scripts.check_docs import blocks
+from tests.fixtures.aws import Pair, new_pair
+from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.world import API_KEY, World, ask, text_of
 
 SONNET = "anthropic.claude-sonnet-5"
@@ -33,12 +43,7 @@ ARN = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{SONNET}"
 REGION = "us-east-1"
 
 
-async def new_pair(world: World, **limits: Any) -> NewPair:
-    home = world.app.directory.home
-    return await create_pair(world.app.accounts, world.app._secret, home, OPERATOR, "test", **limits)
-
-
-def client_of(url: str, pair: NewPair, service: str = "bedrock-runtime", **options: Any) -> Any:
+def client_of(url: str, pair: Pair, service: str = "bedrock-runtime", **options: Any) -> Any:
     given = {
         "aws_access_key_id": pair.access_key_id,
         "aws_secret_access_key": pair.secret_access_key,
@@ -50,7 +55,12 @@ def client_of(url: str, pair: NewPair, service: str = "bedrock-runtime", **optio
 async def with_boto(world: World, work: Callable[[Any], Any], service: str = "bedrock-runtime", **options: Any) -> Any:
     """What `work` makes of a client of boto3, which blocks: it works in a thread."""
     pair = options.pop("pair", None) or await new_pair(world)
-    return await asyncio.to_thread(lambda: work(client_of(world.url, pair, service, **options)))
+    return await asyncio.to_thread(use, client_of(world.url, pair, service, **options), work)
+
+
+def use(client: Any, work: Callable[[Any], Any]) -> Any:
+    with contextlib.closing(client):
+        return work(client)
 
 
 def body(text: Any = "hello there", **fields: Any) -> str:
@@ -233,6 +243,25 @@ async def test_converse_output_follows_a_schema():
             lambda client: client.converse(modelId="json", messages=says("a"), outputConfig={"textFormat": form}),
         )
     assert isinstance(json.loads(reply["output"]["message"]["content"][0]["text"])["a"], int)
+
+
+UNSERVED_BLOCKS = [
+    ({"video": {"format": "mp4", "source": {"bytes": "AAAA"}}}, "video"),
+    ({"image": {"format": "png", "source": {"s3Location": {"uri": "s3://a/b"}}}}, "s3Location"),
+    ({"document": {"format": "docx", "name": "d", "source": {"bytes": "AAAA"}}}, "docx"),
+    ({"document": {"format": "txt", "name": "d", "source": {"bytes": "/w=="}}}, "UTF-8"),
+    ({"text": "a", "image": {"format": "png", "source": {"bytes": "AAAA"}}}, "exactly one"),
+    ({"toolAddition": {"tool": {"name": "x"}}}, "exactly one"),
+    ({"cachePoint": {"type": "default"}}, "cachePoint"),
+]
+
+
+@pytest.mark.parametrize(("block", "words"), UNSERVED_BLOCKS, ids=[row[1] for row in UNSERVED_BLOCKS])
+async def test_a_block_that_is_not_served_is_refused_by_name(block: dict[str, Any], words: str):
+    given = {"messages": [{"role": "user", "content": [block]}]}
+    async with World() as world:
+        status, told = await world.post("/model/echo/converse", given)
+    assert (status, words in told["message"]) == (400, True), told
 
 
 REFUSED_OF_CONVERSE = [
@@ -419,7 +448,7 @@ async def test_a_pair_obeys_its_key():
 
     async with World() as world:
         pair = await new_pair(world)
-        other = await new_pair(world, models=["lorem"])
+        other = await new_pair(world, allowed_models=["lorem"])
         assert await with_boto(world, invoke, pair=other) == "AccessDeniedException"
         assert await with_boto(world, invoke, pair=pair) == "done"
         async with world.app.accounts.change(world.app.directory.home, OPERATOR) as change:
@@ -441,14 +470,52 @@ async def test_the_secret_is_sealed_in_the_database():
 async def test_an_api_key_as_bearer_token_is_as_good(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", API_KEY)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    async with World() as world:
+    async with World() as world, behind_tls(world.url) as url:
 
-        def invoke() -> Any:
-            client = boto3.Session().client("bedrock-runtime", region_name=REGION, endpoint_url=world.url)
+        def converse(client: Any) -> Any:
             return client.converse(modelId=SONNET, messages=says("hello"))
 
-        reply = await asyncio.to_thread(invoke)
+        client = boto3.Session().client("bedrock-runtime", region_name=REGION, endpoint_url=url, verify=PEM)
+        reply = await asyncio.to_thread(use, client, converse)
     assert reply["output"]["message"]["content"] == [{"text": "hello"}]
+
+
+async def test_a_signature_is_good_behind_a_proxy_that_keeps_the_host():
+    async with World() as world, behind_tls(world.url) as url:
+        pair = await new_pair(world)
+        client = client_of(url, pair, verify=PEM)
+        reply = await asyncio.to_thread(
+            use, client, lambda client: client.converse(modelId=ARN, messages=says("hello"))
+        )
+    assert reply["stopReason"] == "end_turn"
+
+
+PEM = str(Path(__file__).parents[1] / "unit" / "engines" / "localhost.pem")
+
+
+@contextlib.asynccontextmanager
+async def behind_tls(url: str) -> AsyncGenerator[str, None]:
+    """The URL of a TLS proxy in front of `url`: boto3 sends a bearer token to no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writers.extend((writer, to_writer))
+        await asyncio.gather(copy(reader, to_writer), copy(to_reader, writer))
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -534,6 +601,53 @@ async def test_anthropic_bedrock_tells_each_error_by_its_class():
                 await client.messages.create(**ask())
 
 
+async def read_until(content: aiohttp.StreamReader, words: bytes) -> bytes:
+    """What comes up to the frame that holds `words`."""
+    raw = b""
+    async with asyncio.timeout(5):
+        while words not in raw:
+            raw += await content.readany()
+    return raw
+
+
+async def test_a_silent_invoke_is_pinged_and_a_silent_converse_is_not():
+    engine, clock = ScriptedEngine(), ManualClock()
+    key = {"x-api-key": API_KEY}
+    async with World(engine, clock) as world:
+        async with (
+            world.http.post("/model/scripted/invoke-with-response-stream", data=body(), headers=key) as invoke,
+            world.http.post("/model/scripted/converse-stream", json={"messages": says("a")}, headers=key) as converse,
+        ):
+            await read_until(invoke.content, b"chunk")
+            await read_until(converse.content, b"messageStart")
+            clock.advance(10.1)
+            ping = base64.b64encode(b'{"type": "ping"}')
+            assert ping in await read_until(invoke.content, b"chunk")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await converse.content.readany()
+            end = [Piece("", 1, stop=Stop("end"))]
+            engine.feed(end, end)
+            assert b"metadata" in await converse.content.read()
+            assert await invoke.content.read()
+
+
+@pytest.mark.parametrize("path", ["invoke", "invoke-with-response-stream", "converse", "converse-stream"])
+async def test_a_client_that_leaves_ends_the_engines_work(path: str):
+    engine = ScriptedEngine()
+    given = json.dumps({"messages": says("a")}) if path.startswith("converse") else body()
+    async with World(engine) as world:
+        calling = asyncio.ensure_future(
+            world.http.post(f"/model/scripted/{path}", data=given, headers={"x-api-key": API_KEY})
+        )
+        await engine.started.wait()
+        calling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            (await calling).close()
+        async with asyncio.timeout(2):
+            await engine.closed.wait()
+
+
 class CutServer:
     """Answers any request with the first `size` bytes of an event stream, and closes."""
 
@@ -565,10 +679,32 @@ class CutServer:
 
 def test_a_stream_cut_at_any_byte_never_hangs_the_client():
     raw = eventstream.encode([TextDelta(0, "hello"), MessageStop()], dict)
-    client_pair = NewPair("", "ANTAEXAMPLEEXAMPLE00", "x" * 40)
+    client_pair = Pair("ANTAEXAMPLEEXAMPLE00", "x" * 40)
     for size in [*range(0, len(raw), 23), len(raw) - 1]:
         with CutServer(raw, size) as server:
-            client = client_of(server.url, client_pair)
-            response = client.invoke_model_with_response_stream(modelId="echo", body=body())
-            with pytest.raises(ProtocolError):  # told at once, not after a timeout
-                list(response["body"])
+            with contextlib.closing(client_of(server.url, client_pair)) as client:
+                response = client.invoke_model_with_response_stream(modelId="echo", body=body())
+                with pytest.raises(ProtocolError):  # told at once, not after a timeout
+                    list(response["body"])
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "bedrock.md"
+
+
+@pytest.mark.parametrize("block", [block.text for block in blocks(GUIDE, "python test")], ids=["boto3", "sdk"])
+async def test_the_guides_examples_work_with_its_variables_alone(block: str):
+    async with World() as world:
+        pair = await new_pair(world)
+        environment = {
+            "AWS_ACCESS_KEY_ID": pair.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": pair.secret_access_key,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": world.url,
+            "ANTHROPIC_BEDROCK_BASE_URL": world.url,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        assert all(name in GUIDE.read_text() for name in environment)
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", block, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        printed, complaints = await asyncio.wait_for(program.communicate(), 40)
+    assert printed.decode().strip() == "Name three rivers.", complaints.decode()

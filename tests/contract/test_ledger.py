@@ -467,6 +467,7 @@ async def test_a_folder_that_cannot_be_used_is_told(backend: str, tmp_path: Path
         (tmp_path / "file").write_text("")
         with pytest.raises(OperatorError, match="Cannot use the journal"):
             await Keeper(own.database, tmp_path / "file", PRICES, ManualClock()).open()
+        await Keeper(own.database, tmp_path / "file", PRICES, ManualClock()).aclose()
 
 
 async def test_a_call_costs_two_writes_and_no_query(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

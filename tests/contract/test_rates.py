@@ -111,16 +111,15 @@ async def test_parties_are_worked_out_once_for_each_change(backend: str):
 
 
 @on_both
-async def test_a_workspace_is_held_to_its_organizations_limits_of_the_very_class(backend: str):
+async def test_a_workspaces_limit_may_stand_above_its_organizations(backend: str):
+    """Both are counted, so the lower one is what holds."""
     async with books(backend) as own:
         rates, home = service(own), own.scope.workspace_id
         await rates.set(own.scope, OPERATOR, "organization", own.scope.organization_id, "echo", one(10))
-        await rates.set(own.scope, OPERATOR, "workspace", home, "lorem", one(100))
-        await rates.set(own.scope, OPERATOR, "workspace", home, "echo", one(10))
-        with pytest.raises(ApiError, match=r"limits\.0\.value: Input should be at most 10,"):
-            await rates.set(own.scope, OPERATOR, "workspace", home, "echo", one(11))
-        with pytest.raises(ApiError, match="at most 100,"):
-            await rates.set(own.scope, OPERATOR, "workspace", home, "", one(101))
+        await rates.set(own.scope, OPERATOR, "workspace", home, "echo", one(11))
+        organization, workspace, _ = Policy(own.directory, DEFAULTS).parties_of(caller(own))
+    assert organization.rates_of("echo").requests_per_minute == 10
+    assert workspace.rates_of("echo").requests_per_minute == 11
 
 
 @on_both

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import logging
 from collections.abc import Callable
 
 import typer
@@ -13,6 +12,7 @@ from antiphon.core.clock import SystemClock
 from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings
 from antiphon.store.first import FirstKeys
+from antiphon.telemetry import logs
 from antiphon.web.server import Server, bind
 
 _GC_THRESHOLDS = (20_000, 20, 20)
@@ -21,8 +21,7 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 
 def serve(settings: Settings, *, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each bad request, and those need no key
+    logs.configure(settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, as_json=as_json))
 
@@ -70,6 +69,8 @@ async def _start(app: App, server: Server) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    if app.metrics_port is not None:
+        typer.echo(f"metrics: http://{app.settings.host}:{app.metrics_port}/metrics")
     typer.echo(f"ready: {server.url} serves {app.catalog.models[0].id}")
 
 

@@ -1,12 +1,11 @@
 """`antiphon usage`: what has been used, as a table."""
 
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
+from antiphon.cli.options import AsJson, Config, DataDir, plain_errors, table, tell
 from antiphon.core.errors import OperatorError
 from antiphon.settings import load_settings
 
@@ -33,10 +32,7 @@ def usage(
         back_s = _seconds(since)
         settings = load_settings(config, data_dir=data_dir)
         lines = with_books(settings, lambda books: _lines(books, back_s, by))
-    if as_json:
-        typer.echo(json.dumps(lines))
-    else:
-        _print(lines, by)
+    tell(lines, _table(lines) if lines else "Nothing has been used in this time.", as_json=as_json)
 
 
 def _seconds(since: str) -> int:
@@ -96,20 +92,12 @@ def _add(line: dict[str, Any], sum_: dict[str, Any]) -> None:
         line[name] += sum(sum_[part] for part in parts)
 
 
-def _print(lines: list[dict[str, Any]], by: By) -> None:
-    if not lines:
-        typer.echo("Nothing has been used in this time.")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(by, *(["name"] if "name" in lines[0] else []), box=None)
-    for title in ("requests", "input", "cache write", "cache read", "output", "cost"):
-        table.add_column(title, justify="right")
+def _table(lines: list[dict[str, Any]]) -> str:
+    rows = [[name.removesuffix("_tokens").removesuffix("_nano_dollars").replace("_", " ") for name in lines[0]]]
     for line in lines:
-        *words, nanos = line.values()
-        table.add_row(*[f"{word:,}" if isinstance(word, int) else str(word) for word in words], _dollars(nanos))
-    Console().print(table)
+        *cells, nanos = line.values()
+        rows.append([*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells], _dollars(nanos)])
+    return table(rows)
 
 
 def _dollars(nanos: int) -> str:

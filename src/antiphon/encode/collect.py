@@ -57,6 +57,7 @@ class Collector:
         message = self.message
         message.stop_reason, message.stop_sequence = event.stop_reason, event.stop_sequence
         message.usage = event.usage
+        message.applied_edits = event.applied_edits
 
     def _close_block(self) -> None:
         block, text = self.message.content[-1], "".join(self._parts)

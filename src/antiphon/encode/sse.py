@@ -20,6 +20,7 @@ from antiphon.wire.events import (
     SignatureDelta,
     TextDelta,
     ThinkingDelta,
+    context_of,
 )
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -86,7 +87,9 @@ def _message_delta(event: MessageDelta) -> bytes:
             "cache_read_input_tokens": usage.cache_read,
             "output_tokens": usage.output_tokens,
             "output_tokens_details": {"thinking_tokens": usage.thinking_tokens},
+            **({"server_tool_use": usage.server_tool_uses} if usage.server_tool_uses else {}),
         },
+        **context_of(event.applied_edits),
     }
     return frame("message_delta", data)
 

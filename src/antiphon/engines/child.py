@@ -60,6 +60,7 @@ class ChildEngine:
         self._child: _Child | None = None
         self._has_old_log = True
         self._retry_s = _FIRST_DELAY_S
+        self.num_restarts = 0
 
     @property
     def pid(self) -> int | None:
@@ -121,6 +122,7 @@ class ChildEngine:
                 log.error("%s", error)
             else:
                 log.info("the engine is back")
+                self.num_restarts += 1
                 return child, delay_s
 
     async def _launch(self) -> "_Child":

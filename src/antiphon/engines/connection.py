@@ -32,23 +32,24 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
         self._is_lost = False
-        self._begin()
+        self._reset()
         self._is_complete = True  # nothing has been asked, so nothing may come
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.status = 0
         self.is_encoded = False  # compressed, say
         self._body: list[bytes] = []
         self._num_unread_bytes = 0
-        self._num_head_bytes = 0  # and of whatever else frames a body: all that has come since the last of it
+        self._num_head_bytes = 0  # or of a trailer: all that has come since there was something to read
         self._has_begun = self._has_head = self._has_length = False
         self._is_complete = self._keeps_alive = False
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the whole reply has come, and another request may follow."""
-        is_done = self._is_complete and self._keeps_alive and not self._is_full
-        return is_done and not self._is_lost and not self._transport.is_closing()
+        """Whether the request has left, its whole reply has come, and another may follow."""
+        if self._is_lost or self._is_full or not (self._is_complete and self._keeps_alive):
+            return False
+        return not self._transport.is_closing() and not self._transport.get_write_buffer_size()
 
     @property
     def _is_full(self) -> bool:
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
 
     async def send(self, request: bytes) -> None:
         """Return when the head of the reply has come, and with it its `status`. Raises Broken."""
-        self._begin()
+        self._reset()
         if not self._is_lost:
             self._transport.write(request)
         while not self._has_head:
@@ -193,7 +194,7 @@ class Pool:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(Connection, *self._address, ssl=self._tls)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:  # a TimeoutError is one
             raise overloaded() from error
         self._open.add(connection)
         return connection

@@ -136,7 +136,8 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
         return None
     if model == "tool-caller" and chat.callable:
         result = _results(chat)
-        return _call(chat.callable[0]) if result is None else result
+        found = _just_found(chat)
+        return _call(found or chat.callable[0]) if found or result is None else result
     said = _last_user_text(chat) or "ok"
     if model == "json":
         return json.dumps({"text": said})
@@ -151,6 +152,14 @@ def _results(chat: Chat) -> str | None:
     """The results that stand at the end of the chat, if they do."""
     texts = [turn.text for turn in takewhile(lambda turn: turn.role == "tool", reversed(chat.turns))]
     return "\n".join(reversed(texts)) or "ok" if texts else None
+
+
+def _just_found(chat: Chat) -> OfferedTool | None:
+    """The tool that a search has found, if its result is the last that was said."""
+    last = chat.turns[-1].answers
+    if last is None or not last.name.startswith("tool_search_tool_"):
+        return None
+    return next((tool for tool in chat.callable if tool not in chat.tools), None)
 
 
 def _pieces(burst: list[str], num_before: int) -> list[Piece]:

@@ -140,11 +140,7 @@ class Upstream:
 
 def _head(url: SplitResult, key: str | None) -> bytes:
     """The header fields that all requests share. Raises OperatorError if they would not stay in their lines."""
-    host = (url.hostname or "").encode("idna").decode("ascii")
-    host = f"[{host}]" if ":" in host else host
-    if url.port not in (None, _PORTS[url.scheme]):
-        host = f"{host}:{url.port}"
-    fields = [f"Host: {host}", "Content-Type: application/json"]
+    fields = [f"Host: {_host(url)}", "Content-Type: application/json"]
     if credentials := _credentials(url, key):
         fields.append(f"Authorization: {credentials}")
     if not all(map(str.isprintable, fields)):
@@ -152,12 +148,22 @@ def _head(url: SplitResult, key: str | None) -> bytes:
     return "".join(f"{field}\r\n" for field in fields).encode()
 
 
+def _host(url: SplitResult) -> str:
+    """As the Host field names it: in ASCII, with the port unless that goes without saying."""
+    try:
+        host = (url.hostname or "").encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise OperatorError(f"{url.hostname} cannot be the name of the engine's host.") from error
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port in (None, _PORTS[url.scheme]) else f"{host}:{url.port}"
+
+
 def _credentials(url: SplitResult, key: str | None) -> str | None:
     if key:
         return f"Bearer {key}"
-    if url.username is None and url.password is None:
+    if url.username is None:
         return None
-    pair = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
+    pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
     return f"Basic {b64encode(pair.encode()).decode('ascii')}"
 
 

@@ -16,8 +16,10 @@ class Pool:
     """
 
     def __init__(self, num_slots: int, max_waiting: int, max_wait_s: float, clock: Clock) -> None:
+        self.num_slots = num_slots
         self.num_free = num_slots
         self.num_waiting = 0
+        self.num_refused = 0
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
         self._clock = clock
@@ -60,6 +62,7 @@ class Pool:
             waiter.set_exception(self._refusal())
 
     def _refusal(self) -> Exception:
+        self.num_refused += 1
         return overloaded(retry_after_s=max(1, round(self._max_wait_s)))
 
     def release(self) -> None:

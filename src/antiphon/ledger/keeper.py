@@ -44,6 +44,11 @@ class Keeper:
         self.num_unwritten = 0
         """Ends that the journal's disk did not take at once."""
 
+    @property
+    def num_pending(self) -> int:
+        """Calls that have ended and are not in the database. Of those left to the disk, no fewer than are there."""
+        return len(self._waiting) + _MAX_WAITING * len(self._sealed)
+
     async def open(self) -> None:
         """Begin a journal, and take up what dead processes have left. Raises OperatorError."""
         try:
@@ -229,6 +234,8 @@ class Keeper:
 
     async def aclose(self) -> None:
         """Bring the rest into the database; what it does not take stays in the journal, for the next start."""
+        if not hasattr(self, "_journal"):
+            return  # it was never opened
         if self._timer:
             self._timer.cancel()
         try:

@@ -17,6 +17,7 @@ MINUTES_PER_HOUR = 60
 _HOUR_S = 3_600
 COUNTS = tables.COUNTS
 COSTS = tuple(name for name in COUNTS if name.endswith("_cost"))
+TOKENS = tuple(name for name in COUNTS if name not in COSTS)
 _OF_HOUR = tuple(column.name for column in usage_hours.primary_key.columns)
 DIMENSIONS = tuple(name for name in _OF_HOUR if name not in ("organization_id", "hour"))
 """The columns by which sums can be told apart."""
@@ -65,18 +66,19 @@ async def sums_of(
     last: int,
     by: Sequence[str] = (),
     only: Mapping[str, Collection[str]] | None = None,
+    counts: Sequence[str] = COUNTS,
 ) -> list[dict[str, Any]]:
     """The organization's sums in each bucket, sorted by it, and in it by the columns `by`.
 
     A bucket is `width_s` wide and numbered from the epoch: those from `first` to before `last`. `only` holds the values
-    that count, for each column that is filtered.
+    that count, for each column that is filtered; `counts` are the columns that are summed up.
     """
     table, time, per_bucket = _source(width_s)
     bucket = (time // per_bucket if per_bucket > 1 else time).label("bucket")
     columns = [table.c[name] for name in by]
     num = func.sum(table.c.num_requests) if table is usage_hours else func.count()
     query = (
-        select(bucket, *columns, num.label("num_requests"), *[func.sum(table.c[name]).label(name) for name in COUNTS])
+        select(bucket, *columns, num.label("num_requests"), *[func.sum(table.c[name]).label(name) for name in counts])
         .where(table.c.organization_id == scope.organization_id, time >= first * per_bucket, time < last * per_bucket)
         .where(*[table.c[name].in_(values) for name, values in (only or {}).items()])
         .group_by(bucket, *columns)

@@ -1,11 +1,12 @@
 """Limits of one process. Every step is one piece of plain arithmetic, so no call can come between."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from antiphon.core.clock import Clock
+from antiphon.core.errors import ApiError
 from antiphon.limits.bucket import Bucket
-from antiphon.limits.headers import Gauge, Header, rate_headers
+from antiphon.limits.headers import Gauge, Header, Headers, rate_headers
 from antiphon.limits.policy import Party
 from antiphon.limits.protocol import OUTPUT_STEP, Used
 from antiphon.limits.refusal import Shortage, refusal
@@ -16,10 +17,14 @@ _BUSY_RETRY_S = 1.0
 
 
 class MemoryLimits:
-    """The limits of a server that runs alone. See `protocol.Limits`."""
+    """The limits of a server that runs alone. See `protocol.Limits`.
 
-    def __init__(self, clock: Clock) -> None:
+    `tell` hears of each refusal: whose limit it was, and its unit.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[str, str], None] = lambda party, unit: None) -> None:
         self._clock = clock
+        self._tell = tell
         self._calls = Table()
         self._counts = Table()
 
@@ -34,7 +39,7 @@ class MemoryLimits:
         call = MemoryReservation(self._clock, accounts, num_input)
         try:
             if not call.fits(now_s):
-                raise refusal(list(_shortages(accounts, num_input, now_s)), model_class, call.headers)
+                raise self._refusal(list(_shortages(accounts, num_input, now_s)), model_class, call.headers)
             call.open(now_s)
         finally:
             self._calls.sweep(now_s)
@@ -55,8 +60,12 @@ class MemoryLimits:
             _charge(buckets, 1, now_s)
         headers = rate_headers(_scarcest(buckets, now_s), None, None, self._clock.now())
         if shortages:
-            raise refusal(shortages, model_class, headers)
+            raise self._refusal(shortages, model_class, headers)
         return headers
+
+    def _refusal(self, shortages: Sequence[Shortage], model_class: str, headers: Headers) -> ApiError:
+        self._tell(shortages[0].party.kind, shortages[0].unit)
+        return refusal(shortages, model_class, headers)
 
 
 class MemoryReservation:

@@ -1,6 +1,6 @@
 """What may be spent in a calendar month, in UTC and in whole nano-dollars."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -25,10 +25,14 @@ def _month(day: int) -> str:
 
 
 class Spending:
-    """What each party has spent, by its id. A new month is a new page; the last one is kept for clocks set right."""
+    """What each party has spent, by its id. A new month is a new page; the last one is kept for clocks set right.
 
-    def __init__(self, clock: Clock) -> None:
+    `tell` hears of each refusal: whose limit it was, and that it was one of spending.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[str, str], None] = lambda party, unit: None) -> None:
         self._clock = clock
+        self._tell = tell
         self._pages: dict[str, dict[str, int]] = {}
 
     def load(self, month: str, spent: Mapping[str, int]) -> None:
@@ -52,6 +56,7 @@ class Spending:
         """Raise 429 for the first of `parties` that has spent its limit. Waiting does not help: no `retry-after`."""
         for party in parties:
             if party.spend_limit is not None and self.spent(party.id) >= party.spend_limit:
+                self._tell(party.kind, "spend per month")
                 raise _refusal(party, party.spend_limit, month_of(self._clock.now()))
 
     def _page(self, month: str) -> dict[str, int]:

@@ -44,6 +44,7 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self.num_failures = 0
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._writers = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
@@ -60,14 +61,14 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
-        with _told(self.url):
+        with _told(self):
             async with self._engine.connect() as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection, None]:
         """SQLite takes its one write lock at the beginning, so that a transaction never fails half way for it."""
-        with _told(self.url):
+        with _told(self):
             async with self._writers, self._engine.connect() as connection:
                 await connection.execution_options(antiphon_writes=True)
                 async with connection.begin():
@@ -84,16 +85,18 @@ _UNUSABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError
 class _told:
     """Turn what befalls a database into one answer for the client, and one sentence for the operator."""
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, _UNUSABLE):
+        if isinstance(error, _UNUSABLE) or type(error) is exc.DatabaseError:  # the latter: the file is damaged
             why = error.orig if isinstance(error, exc.DBAPIError) else error
-            log.error("the database %s failed (%s): %s", self._url.render_as_string(), why, _advice(str(why)))
+            self._database.num_failures += 1
+            where = self._database.url.render_as_string()
+            log.error("the database %s failed (%s): %s", where, why, _advice(str(why)))
             raise overloaded() from error
 
 
@@ -108,6 +111,8 @@ _ADVICE = {
     "locked": "another process holds it for too long; look for a backup or a tool that has it open.",
     "full": "make room on its disk.",
     "readonly": "give the server's user the right to write it.",
+    "not a database": "restore a backup.",
+    "malformed": "restore a backup.",
     "unable to open": "give the server's user the right to its folder.",
 }
 

@@ -23,7 +23,7 @@ def configure(form: Format) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each bad request, and those need no key
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # seven lines at each start
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a dozen lines at a first start
 
 
 class TextFormatter(logging.Formatter):

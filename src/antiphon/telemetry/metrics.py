@@ -123,9 +123,6 @@ class Metrics:
         """Ask `read` for the value of `metric`, a gauge or a counter without labels, whenever somebody looks."""
         self._watched.reads[metric] = read
 
-    def watch_open_calls(self, count: Callable[[], int]) -> None:
-        self.watch(names.OPEN_CALLS, count)
-
     def render(self) -> bytes:
         """The text format of Prometheus, as CONTENT_TYPE says."""
         return generate_latest(self.registry)

@@ -37,14 +37,14 @@ TOKENS = Metric(
 FIRST_TOKEN_SECONDS = Metric(
     "histogram",
     "antiphon_time_to_first_token_seconds",
-    "From a valid request to its first token, the wait for a slot included; not of replies that an engine gives whole.",
+    "From a counted prompt to the first token, the wait for a slot included; not of replies that engines give whole.",
     ("model",),
     _FIRST_TOKEN_BUCKETS_S,
 )
 NEXT_TOKEN_SECONDS = Metric(
     "histogram",
     "antiphon_time_per_output_token_seconds",
-    "The mean time between the tokens of a reply, one observation a reply; not of those that an engine gives whole.",
+    "The mean time between the tokens of a reply, one observation a reply; not of those that engines give whole.",
     ("model",),
     _NEXT_TOKEN_BUCKETS_S,
 )

@@ -9,7 +9,9 @@ from antiphon.turn.pieces import Piece, Prompt, Stop
 from antiphon.turn.reading import Asked, Reading
 from antiphon.turn.script import Script
 from antiphon.turn.stops import StopMatcher
-from antiphon.wire.events import Event, MessageDelta, MessageStart, MessageStop, StopReason, Usage
+from antiphon.turn.tools.offer import OfferedTool
+from antiphon.wire.events import Event, MessageDelta, MessageStart, MessageStop, ServerToolUses, StopReason, Usage
+from antiphon.wire.fields import JsonObject
 
 
 class Plan(NamedTuple):
@@ -28,6 +30,8 @@ class Plan(NamedTuple):
     has_room: bool = True
     """Whether the prompt leaves any of the window: otherwise the engine is not asked."""
     script: Script | None = None
+    applied_edits: Sequence[JsonObject] | None = None
+    """What was cleared from the request; None where its client has asked for no edits."""
 
 
 class Assembler:
@@ -46,6 +50,7 @@ class Assembler:
         """Tokens that were made so far."""
         self._num_before = 0
         self._num_thinking = 0
+        self._server_tool_uses = ServerToolUses()
         self._num_input = plan.num_input
         self.is_done = False
         self.asked: Asked | None = None
@@ -60,7 +65,12 @@ class Assembler:
     def usage(self) -> Usage:
         """Where the call stands. A reply that was allowed any output counts at least one token, as the API's does."""
         num_output = max(self.num_output, min(self._plan.max_output, 1))
-        return Usage(self._num_input, num_output, thinking_tokens=self._num_thinking)
+        return Usage(
+            self._num_input,
+            num_output,
+            thinking_tokens=self._num_thinking,
+            server_tool_uses=self._server_tool_uses.as_json(),
+        )
 
     def feed(self, pieces: Sequence[Piece]) -> list[Event]:
         """The events of one burst: its text joined into one delta, and the ending if it has come."""
@@ -81,12 +91,16 @@ class Assembler:
         """The engine goes on with the same output."""
         self._num_before, self.asked = self.num_output, None
 
-    def begin_again(self, result: dict[str, object], prompt: Prompt) -> list[Event]:
-        """`result` answers the call that was `asked`, and `prompt` is what the engine computes next."""
+    def begin_again(self, result: JsonObject, prompt: Prompt, found: Sequence[OfferedTool] = ()) -> list[Event]:
+        """`result` answers the call that was `asked`, and `prompt` is what the engine computes next.
+
+        The tools `found` may be called from here on.
+        """
         assert self._reading
         self.go_on()
         self._num_input += prompt.num_tokens
-        self._reading.begin_again(is_thinking=prompt.is_thinking)
+        self._reading.begin_again(found, is_thinking=prompt.is_thinking)
+        self._server_tool_uses.count(result)
         self._blocks.add_whole(result)
         return self._blocks.take()
 
@@ -153,7 +167,8 @@ class Assembler:
             self._blocks.add_text(text)
         self._blocks.close()
         self.is_done = True
-        return [*self._blocks.take(), MessageDelta(reason, sequence, self.usage), MessageStop()]
+        ending = MessageDelta(reason, sequence, self.usage, self._plan.applied_edits)
+        return [*self._blocks.take(), ending, MessageStop()]
 
     def check_done(self) -> None:
         """Raise `internal` if the engine's output ended without a stop."""

@@ -93,9 +93,10 @@ def _clear_tool_uses(request: R, edit: ClearToolUses, num_tokens: int) -> Cleare
     if not _is_due(edit, len(uses), num_tokens):
         return None
     num_kept = edit.keep.value if edit.keep else _NUM_KEPT_USES
-    kept = {*(edit.exclude_tools or ())}
+    oldest = uses[: max(len(uses) - num_kept, 0)]
+    excluded = {*(edit.exclude_tools or ())}
     finders = {block.tool_use_id for block in _blocks(request) if isinstance(block, ToolResultBlock) and _finds(block)}
-    old = {use.id: use for use in uses[: len(uses) - num_kept] if use.name not in kept and use.id not in finders}
+    old = {use.id: use for use in oldest if use.name not in excluded and use.id not in finders}
     if not old:
         return None
     inputs = {use.id for use in old.values() if _clears_input(edit, use.name)}

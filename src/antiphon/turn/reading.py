@@ -1,5 +1,6 @@
 """Calls and thinking in the text of a reply, as they come: they become blocks, or a question to the engine."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -97,8 +98,9 @@ class Reading:
             self.read(closer)
             self.asked = Asked("".join(self._text))
 
-    def begin_again(self, *, is_thinking: bool) -> None:
-        """A new output of the engine begins, after the result of a call."""
+    def begin_again(self, found: Sequence[OfferedTool], *, is_thinking: bool) -> None:
+        """A new output of the engine begins, after the result of a call that may have found tools."""
+        self._script = self._script._replace(offer=self._script.offer.with_found(found))
         self._recogniser = self._new_recogniser(is_thinking=is_thinking)
         self._text, self._said, self.is_thinking = [], [], is_thinking
 
@@ -169,7 +171,7 @@ class Reading:
         """A strict tool's arguments are written under its grammar: the engine is asked again, where the call began."""
         form = self._script.form
         prefix = form.shape.prefix(tool.name)
-        before = _before_call("".join(self._text), tool.name)
+        before = "".join(self._text)[: self._recogniser.call_at]
         self._text = [before, prefix]
         self._recogniser = self._new_recogniser(is_thinking=False)
         self._is_forced = True
@@ -215,12 +217,3 @@ class _Call:
     @property
     def arguments(self) -> dict[str, Any]:
         return orjson.loads("".join(self.pieces) or "{}")
-
-
-def _before_call(text: str, name: str) -> str:
-    """What stands before the call to `name` that `text` ends in: its tag or its bracket, whichever is further left."""
-    start = text.rfind(name)
-    places = [text.rfind(opener, 0, start) for opener in ("<", "[", "{", "```")]
-    lines = text.rfind("\n", 0, start)
-    tags = [place for place in places if place >= 0 and (place > lines or not text[place:start].strip(" \n\t\"':{[<>"))]
-    return text[: min(tags)] if tags else text[:start]

@@ -11,6 +11,7 @@ from antiphon.turn.schema.grammar import grammar_of
 from antiphon.turn.signature import Signer
 from antiphon.turn.tools.offer import NOTHING, Offer, OfferedTool, offer_of
 from antiphon.wire.fields import JsonObject
+from antiphon.wire.options import Effort
 from antiphon.wire.request import MessageRequest
 
 Display = Literal["shown", "omitted", "dropped"]
@@ -64,9 +65,21 @@ def _thinking(request: MessageRequest, signer: Signer) -> Thinking:
     wanted = request.thinking
     if wanted is None or wanted.type == "disabled":
         return Thinking()
+    budget = wanted.budget_tokens if wanted.type == "enabled" else _BUDGETS[effort_of(request)]
     if getattr(wanted, "display", None) == "omitted":
-        return Thinking("omitted", getattr(wanted, "budget_tokens", None), signer.seal)
-    return Thinking("shown", getattr(wanted, "budget_tokens", None), signer.sign)
+        return Thinking("omitted", budget, signer.seal)
+    return Thinking("shown", budget, signer.sign)
+
+
+_BUDGETS: Mapping[Effort, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None}
+"""How many tokens a model may think that is left to judge for itself."""
+
+
+def effort_of(request: MessageRequest) -> Effort:
+    """The last word on it: a system message within the conversation may change what the request began with."""
+    configs = [request.output_config, *(message.output_config for message in request.messages)]
+    efforts: list[Effort] = [config.effort for config in configs if config and config.effort]
+    return efforts[-1] if efforts else "high"
 
 
 def opening_of(offer: Offer, form: Format) -> str:

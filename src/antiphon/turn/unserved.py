@@ -1,6 +1,6 @@
 """What the wire understands and this server does not serve yet: refused by name, never dropped in silence."""
 
-from antiphon.core.errors import ApiError, invalid
+from antiphon.core.errors import ApiError, Kind, invalid
 from antiphon.wire.blocks import CompactionBlock
 from antiphon.wire.content import (
     ContainerUploadBlock,
@@ -15,7 +15,7 @@ from antiphon.wire.tools import AdvisorTool, BrowserToolset, ComputerToolset, Mc
 
 _UNSERVED_BLOCKS = (ImageBlock, DocumentBlock, SearchResultBlock, ContainerUploadBlock, CompactionBlock)
 _UNSERVED_TOOLS = (ComputerToolset, BrowserToolset, McpToolset, AdvisorTool)
-_UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks", "thread")
+_UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks")
 
 
 def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> None:
@@ -28,6 +28,9 @@ def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> 
     _check_thinking(request, accepts_thinking)
     if request.speed == "fast":
         raise _unserved("speed", "fast replies")
+    if getattr(request, "thread", None):  # the SDK's tool runner then sends whole conversations
+        message = "thread: threads are not supported by this server yet."
+        raise ApiError(Kind.INVALID_REQUEST, message, details={"error_code": "thread_unsupported_request"})
     for name in _UNSERVED_FIELDS:
         if getattr(request, name, None):
             raise _unserved(name, "requests with this field")

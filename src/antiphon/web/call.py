@@ -46,13 +46,15 @@ class Outcome:
 
     status: int = 0
     route: str = ""
+    asked: str | None = None
+    """The model as the client has named it."""
     model: str | None = None
     usage: Usage | None = None
     first_byte_s: float | None = None
     error: str | None = None
 
     def note(self, model: str, usage: Usage) -> None:
-        self.model, self.usage = model, usage
+        self.asked, self.model, self.usage = self.model, model, usage
 
 
 class Manners(NamedTuple):

@@ -4,8 +4,11 @@ They are produced only by `turn.assemble`, and written only by `encode`. An erro
 is an `ApiError` that leaves the iterator, and each encoder knows how to write it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from antiphon.wire.fields import JsonObject
 
 StopReason = Literal[
     "end_turn",
@@ -16,6 +19,31 @@ StopReason = Literal[
     "refusal",
     "model_context_window_exceeded",
 ]
+
+
+_REQUESTS = {
+    "web_search_tool_result": "web_search_requests",
+    "web_fetch_tool_result": "web_fetch_requests",
+    "tool_search_tool_result": "tool_search_requests",
+}
+
+
+class ServerToolUses:
+    """How often the server has run its tools in a reply; a call that failed is none."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def count(self, result: Mapping[str, Any]) -> None:
+        """Note a block with the result of a call."""
+        content = result["content"]
+        has_failed = isinstance(content, dict) and "error_code" in content
+        if not has_failed and (name := _REQUESTS.get(result["type"])):
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def as_json(self) -> dict[str, int] | None:
+        """None where it has run none."""
+        return dict.fromkeys(_REQUESTS.values(), 0) | self._counts if self._counts else None
 
 
 @dataclass(slots=True)
@@ -29,6 +57,7 @@ class Usage:
     cache_read: int = 0
     thinking_tokens: int = 0
     """Those of the output that were thought, shown or not."""
+    server_tool_uses: dict[str, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The `usage` object of a Message."""
@@ -42,7 +71,7 @@ class Usage:
             },
             "output_tokens": self.output_tokens,
             "output_tokens_details": {"thinking_tokens": self.thinking_tokens},
-            "server_tool_use": None,
+            "server_tool_use": self.server_tool_uses,
             "service_tier": "standard",
             "inference_geo": "not_available",
         }
@@ -101,6 +130,7 @@ class MessageDelta:
     stop_reason: StopReason
     stop_sequence: str | None
     usage: Usage
+    applied_edits: Sequence[JsonObject] | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +141,11 @@ class MessageStop:
 @dataclass(slots=True)
 class Ping:
     pass
+
+
+def context_of(applied_edits: Sequence[JsonObject] | None) -> dict[str, Any]:
+    """The key `context_management` of a reply, for a client that has asked for edits."""
+    return {} if applied_edits is None else {"context_management": {"applied_edits": list(applied_edits)}}
 
 
 Delta = TextDelta | InputJsonDelta | ThinkingDelta | SignatureDelta
@@ -127,6 +162,7 @@ class Message:
     content: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
+    applied_edits: Sequence[JsonObject] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -139,4 +175,5 @@ class Message:
             "stop_sequence": self.stop_sequence,
             "stop_details": None,
             "usage": self.usage.as_json(),
+            **context_of(self.applied_edits),
         }

@@ -83,8 +83,9 @@ async def test_a_reply_however_it_is_framed(say: Any, reply: bytes, expected: An
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("body", [b"hello", b""])
-async def test_a_reply_without_a_length_ends_with_its_connection(version: bytes, body: bytes):
-    async with pool_of(hangs_up_after(b"HTTP/" + version + b" 200 OK\r\n\r\n", body)) as (pool, peer):
+@pytest.mark.parametrize("hints", [b"", b"HTTP/1.1 103 Early Hints\r\ncontent-length: 9\r\n\r\n"])
+async def test_a_reply_without_a_length_ends_with_its_connection(version: bytes, body: bytes, hints: bytes):
+    async with pool_of(hangs_up_after(hints, b"HTTP/" + version + b" 200 OK\r\n\r\n", body)) as (pool, peer):
         assert await ask(pool) == (200, body)
         assert await ask(pool) == (200, body)
         assert len(peer.peers) == 2
@@ -241,6 +242,20 @@ async def test_a_reply_that_is_left_unread_ends_its_connection():
         assert pool.take() is None
 
 
+async def test_a_reply_before_the_request_has_left_ends_the_connection():
+    def refuse(peer: Peer) -> None:
+        peer.out.write(OK)
+        peer.out.pause_reading()
+
+    async with pool_of(refuse) as (pool, peer):
+        connection = await pool.connect()
+        await connection.send(GET + b"x" * 20_000_000)
+        assert await connection.read_all() == b"{}"
+        pool.release(connection)
+        assert pool.take() is None
+        peer.peers[0].out.resume_reading()  # or it would not see the end
+
+
 async def test_an_engine_s_machine_that_vanishes_is_noticed():
     async with pool_of(says(OK)) as (pool, _):
         connection = await pool.connect()
@@ -290,6 +305,15 @@ async def test_closing_the_pool_ends_what_runs():
             await ask(pool)
         await peer.all_lost()
     assert refused.value.kind is Kind.OVERLOADED
+
+
+async def test_a_connection_that_is_being_made_when_the_pool_closes_is_not_kept():
+    async with pool_of(says(OK)) as (pool, peer):
+        asking = asyncio.ensure_future(ask(pool))
+        await asyncio.sleep(0)
+        pool.close()
+        assert await asking == (200, b"{}")
+        await peer.all_lost()
 
 
 async def test_a_connection_holds_nothing_when_it_has_ended():

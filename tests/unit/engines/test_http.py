@@ -118,7 +118,7 @@ async def test_the_request_line_and_the_host(url: str, line: str, host: str):
     ("url", "key", "credentials"),
     [
         ("http://127.0.0.1:PORT", "sk-1", "Bearer sk-1"),
-        ("http://me:p%40ss%3A@127.0.0.1:PORT", None, f"Basic {b64encode(b'me:p@ss:').decode()}"),
+        ("http://m%65:p%40ss%3A@127.0.0.1:PORT", None, f"Basic {b64encode(b'me:p@ss:').decode()}"),
         ("http://me@127.0.0.1:PORT", None, f"Basic {b64encode(b'me:').decode()}"),
         ("http://:p@127.0.0.1:PORT", None, f"Basic {b64encode(b':p').decode()}"),
         ("http://me:a%0D%0Ab@127.0.0.1:PORT", None, f"Basic {b64encode(bytes([*b'me:a', 13, 10, *b'b'])).decode()}"),
@@ -141,6 +141,12 @@ async def test_what_would_not_stay_in_its_line_is_one_sentence(url: str, key: st
     with pytest.raises(OperatorError, match="cannot send") as refused:
         Upstream(url, key)
     assert "sk" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "ä" * 64])
+async def test_a_name_that_no_host_can_have_is_one_sentence(host: str):
+    with pytest.raises(OperatorError, match=f"^{host} cannot be the name"):
+        Upstream(f"http://{host}:80")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,8 @@ async def test_what_a_status_means(number: int, of_small: Kind, of_work: Kind):
 async def test_a_refusal_s_first_64_kilobytes_are_read(call: Call, monkeypatch: pytest.MonkeyPatch):
     read: list[bytes] = []
     monkeypatch.setattr(http, "refusal", lambda content: read.append(content) or ApiError(Kind.INVALID_REQUEST, "no"))
-    async with upstream(says(status(400, body=b"x" * 300_000))) as (client, _):
+    endless = b"HTTP/1.1 400 X\r\ncontent-length: 9999999\r\n\r\n"
+    async with upstream(says(endless, b"x" * 70_000)) as (client, _):
         assert await kind_of(call(client)) is Kind.INVALID_REQUEST
     assert read == [b"x" * 65_536]
 
@@ -231,8 +238,10 @@ async def test_a_compressed_answer_is_an_internal_error(call: Call, number: int)
         assert await kind_of(call(client)) is (Kind.OVERLOADED if number == 429 else Kind.INTERNAL)
 
 
-async def test_an_answer_that_is_said_not_to_be_compressed_is_none():
-    async with upstream(says(status(200, b"content-encoding: Identity"))) as (client, _):
+@pytest.mark.parametrize("hints", [b"", b"HTTP/1.1 103 Early Hints\r\ncontent-encoding: gzip\r\n\r\n"])
+@pytest.mark.parametrize("fields", [(), (b"content-encoding: Identity",)])
+async def test_an_answer_is_only_compressed_if_it_says_so_itself(hints: bytes, fields: tuple[bytes, ...]):
+    async with upstream(says(hints, status(200, *fields))) as (client, _):
         assert await get(client) == {}
 
 

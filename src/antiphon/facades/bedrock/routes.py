@@ -65,8 +65,8 @@ def routes(messages: Messages, catalog: Catalog) -> list[Route]:
         async with call.watch():
             request = await read_count(call)
             call.outcome.model = request.model
-            num_tokens, call.more_headers = await messages.count(call.principal, request)
-        await call.reply_json({"inputTokens": num_tokens})
+            count, call.more_headers = await messages.count(call.principal, request)
+        await call.reply_json({"inputTokens": count.num_tokens})
 
     return [
         _route("/model/{model:path}/invoke", POST=invoke),

@@ -4,8 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
+import orjson
+
 from antiphon.engines.catalog import Model
-from antiphon.features.messages.servertools import ServerTools
+from antiphon.features.messages.servertools import Result, ServerTools
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, ChatCall, ChatTurn
 from antiphon.turn.pieces import Prompt, Wish
@@ -52,8 +54,8 @@ async def play(task: Task, assembler: Assembler, tools: ServerTools) -> AsyncGen
             continue
         num_calls += 1
         result = await tools.run(asked.call)
-        task = await _after_call(task, asked, result.text, assembler)
-        yield assembler.begin_again(result.block, task.prompt)
+        task = await _after_call(task, asked, result, assembler)
+        yield assembler.begin_again(result.block, task.prompt, result.found)
         if num_calls == MAX_ROUNDS:
             yield assembler.pause()
             return
@@ -68,11 +70,15 @@ def _goes_on(task: Task, asked: Asked, assembler: Assembler) -> Task:
     return task._replace(wish=wish)
 
 
-async def _after_call(task: Task, asked: Asked, text: str, assembler: Assembler) -> Task:
+async def _after_call(task: Task, asked: Asked, result: Result, assembler: Assembler) -> Task:
+    """The chat goes on as `chat_of` will read it from the reply when it is sent back: the prompt's cache holds."""
     assert asked.call
-    call = ChatCall(asked.call.id, asked.call.name, asked.call.text)
-    turns = (*task.chat.turns, ChatTurn("assistant", asked.text, (call,)), ChatTurn("tool", text, answers=call))
-    chat = task.chat._replace(turns=turns, prefill="")
+    call = ChatCall(asked.call.id, asked.call.name, orjson.dumps(asked.call.arguments).decode())
+    said = ChatTurn("assistant", task.chat.prefill + asked.text, (call,))
+    turns = (*task.chat.turns, said, ChatTurn("tool", result.text, answers=call))
+    known = {tool.name for tool in task.chat.callable}
+    found = tuple(tool for tool in result.found if tool.name not in known)
+    chat = task.chat._replace(turns=turns, prefill="", callable=(*task.chat.callable, *found))
     prompt = await task.model.engine.prepare(task.model.id, chat)
     wish = task.wish._replace(max_tokens=_left(task, assembler), opening="", grammar=None, forced=None)
     return task._replace(chat=chat, prompt=prompt, wish=wish)

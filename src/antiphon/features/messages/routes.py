@@ -36,10 +36,10 @@ def routes(messages: Messages) -> list[Route]:
             body = await call.body(MESSAGES_LIMIT_BYTES)
             request = parse_count(body, call.version, strict=call.shared.settings.strict)
             call.outcome.model = request.model
-            num_tokens, call.more_headers = await messages.count(call.principal, request)
-        counted: dict[str, Any] = {"input_tokens": num_tokens}
+            count, call.more_headers = await messages.count(call.principal, request)
+        counted: dict[str, Any] = {"input_tokens": count.num_tokens}
         if request.context_management:
-            counted["context_management"] = {"original_input_tokens": num_tokens}
+            counted["context_management"] = {"original_input_tokens": count.num_original}
         await call.reply_json(counted)
 
     return [

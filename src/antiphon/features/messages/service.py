@@ -1,8 +1,8 @@
 """One call of a model, from a valid request to its events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import NamedTuple
+from contextlib import aclosing, asynccontextmanager
+from typing import NamedTuple, TypeVar
 
 from antiphon.core.errors import ApiError, invalid
 from antiphon.core.ids import new_id
@@ -10,18 +10,23 @@ from antiphon.core.scope import Principal
 from antiphon.engines.catalog import Catalog, Model
 from antiphon.features.keys.service import check_model
 from antiphon.features.messages.books import Account, Books, Caller
+from antiphon.features.messages.context import Counted, Edited, edited
 from antiphon.features.messages.rounds import Task, play
 from antiphon.features.messages.servertools import ServerTools
+from antiphon.features.messages.toolsearch import searches
 from antiphon.limits.headers import Headers
-from antiphon.telemetry.metrics import Metrics
-from antiphon.turn import unserved
+from antiphon.telemetry.metrics import Metrics, Timing
+from antiphon.turn import replay, unserved
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
 from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
 from antiphon.turn.script import Script, document_grammar, forced_grammar, opening_of, script_of
 from antiphon.turn.signature import Signer
 from antiphon.wire.events import Event, Usage
+from antiphon.wire.fields import JsonObject
 from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
+
+R = TypeVar("R", MessageRequest, CountRequest)
 
 
 class Order(NamedTuple):
@@ -33,6 +38,16 @@ class Order(NamedTuple):
     stop_sequences: Sequence[str]
     is_streamed: bool
     script: Script | None = None
+    prompt: Prompt | None = None
+    """The chat, if it is prepared already."""
+    applied_edits: Sequence[JsonObject] | None = None
+
+
+class Count(NamedTuple):
+    """Tokens of a prompt. `num_original`: before the edits of its context management."""
+
+    num_tokens: int
+    num_original: int
 
 
 class Reply(NamedTuple):
@@ -60,30 +75,35 @@ class Messages:
         self._books = books
         self._signing_key = signing_key
 
-    async def count(self, principal: Principal, request: CountRequest) -> tuple[int, Headers]:
+    async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
         model = self.resolve(principal, request.model)
-        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        self._check(principal, request, model)
         headers = await self._books.count(principal, model)
-        prompt = await model.engine.prepare(model.id, self._chat(principal, request))
-        return prompt.num_tokens, headers
+        read = await self._read(principal, request, model)
+        return Count(read.counted.prompt.num_tokens, read.num_original), headers
 
-    def create(self, caller: Caller, request: MessageRequest) -> AbstractAsyncContextManager[Reply]:
+    @asynccontextmanager
+    async def create(self, caller: Caller, request: MessageRequest) -> AsyncGenerator[Reply, None]:
         model = self.resolve(caller.principal, request.model)
-        return self.call(caller, model, self._order(caller.principal, request, model))
+        order = await self._order(caller.principal, request, model)
+        async with self.call(caller, model, order) as reply:
+            yield reply
 
     @asynccontextmanager
     async def call(self, caller: Caller, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
         """Hold a slot for the block. Every 4xx and 529 is raised before it begins; leaving it drops the work."""
+        timing = Timing(self._books.keeper.clock)
         _check_output(model, order)
-        prompt = await model.engine.prepare(model.id, order.chat)
+        prompt = order.prompt or await model.engine.prepare(model.id, order.chat)
         plan = _plan(model, prompt, order)
         account = await self._books.open(caller, model, prompt.num_tokens)
         try:
             await model.pool.acquire(caller.principal.scope.workspace_id)
             try:
                 account.begin(plan.message_id)
-                async with self._reply(Task(model, order.chat, prompt, plan, _wish(order, plan)), account) as reply:
+                task = Task(model, order.chat, prompt, plan, _wish(order, plan))
+                async with self._reply(task, account, timing) as reply:
                     yield reply
             finally:
                 model.pool.release()
@@ -91,9 +111,10 @@ class Messages:
             await account.close()
 
     @asynccontextmanager
-    async def _reply(self, task: Task, account: Account) -> AsyncGenerator[Reply, None]:
+    async def _reply(self, task: Task, account: Account, timing: Timing) -> AsyncGenerator[Reply, None]:
         assembler = Assembler(task.plan)
-        events = _metered(play(task, assembler, ServerTools({})), assembler, account)
+        deferred = task.plan.script.offer.deferred if task.plan.script else ()
+        events = _metered(play(task, assembler, ServerTools(searches(deferred))), assembler, account, timing)
         try:
             yield Reply(task.model.id, events, assembler, account)
         except ApiError:
@@ -105,6 +126,8 @@ class Messages:
             finally:
                 account.end(assembler.usage, "left")
                 self._metrics.count_tokens(task.model.label, assembler.usage)
+                if not task.wish.is_awaited_whole:
+                    self._metrics.count_pace(task.model.label, timing, assembler.num_output)
 
     def resolve(self, principal: Principal, name: str) -> Model:
         """Raises 404 for a model that there is not, and 403 for one that the key may not use."""
@@ -112,31 +135,47 @@ class Messages:
         check_model(principal, name, model.id)
         return model
 
-    def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
-        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+    async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
+        self._check(principal, request, model)
+        read = await self._read(principal, request, model)
         return Order(
-            self._chat(principal, request),
+            read.counted.chat,
             sampling_of(request),
             request.max_tokens,
             request.stop_sequences or (),
             bool(request.stream),
             script_of(request, model.spec.form, self._signer(principal), thinks=model.spec.accepts_thinking),
+            read.counted.prompt,
+            read.applied,
         )
 
-    def _chat(self, principal: Principal, request: MessageRequest | CountRequest) -> Chat:
-        return chat_of(request, self._signer(principal))
+    def _check(self, principal: Principal, request: MessageRequest | CountRequest, model: Model) -> None:
+        """Raises 400 for what only this server, or only its own keys, can find wrong."""
+        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        replay.check(request, self._signer(principal))
+
+    async def _read(self, principal: Principal, request: R, model: Model) -> Edited[R]:
+        signer = self._signer(principal)
+
+        async def count(request: R) -> Counted:
+            chat = chat_of(request, signer)
+            return Counted(chat, await model.engine.prepare(model.id, chat))
+
+        return await edited(request, count)
 
     def _signer(self, principal: Principal) -> Signer:
         return Signer(self._signing_key, principal.scope.workspace_id)
 
 
 async def _metered(
-    events: AsyncGenerator[list[Event], None], assembler: Assembler, account: Account
+    events: AsyncGenerator[list[Event], None], assembler: Assembler, account: Account, timing: Timing
 ) -> AsyncGenerator[list[Event], None]:
     """The same events. The call is in the books before the last of them goes out."""
     async with aclosing(events):
         async for burst in events:
             account.note(assembler.num_output)
+            if assembler.num_output:
+                timing.note_output()
             if assembler.is_done:
                 account.end(assembler.usage, "done")
             yield burst
@@ -193,4 +232,5 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
         order.stop_sequences,
         has_room,
         script,
+        order.applied_edits,
     )

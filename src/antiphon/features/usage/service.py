@@ -14,7 +14,7 @@ from antiphon.features.usage import store
 from antiphon.features.usage.queries import FILTERS, CodeQuery, CostQuery, UsageQuery
 from antiphon.ledger.report import WIDTHS, Span, Sum, buckets, page_token, place_of, span_of
 from antiphon.ledger.results import DESCRIBED_BY, USAGE_DIMENSIONS, Actor, code_record, cost_results, usage_results
-from antiphon.ledger.store import sums_of
+from antiphon.ledger.store import COUNTS, TOKENS, sums_of
 from antiphon.store.db import Database
 from antiphon.wire.versions import Version
 
@@ -30,7 +30,7 @@ class Reports:
         """One bucket after another; in each, a result for every group of which there was any call."""
         span = self._span(query, query.bucket_width)
         columns = [column for name in dict.fromkeys(query.group_by) if (column := USAGE_DIMENSIONS[name].column)]
-        sums = await self._sums(scope, version, span, columns, _filters(query))
+        sums = await self._sums(scope, version, span, columns, _filters(query), TOKENS)
         return buckets(sums, span, lambda found: usage_results(found, query.group_by))
 
     async def cost(self, scope: Scope, version: Version, query: CostQuery) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Reports:
         columns = ["workspace_id"] if "workspace_id" in query.group_by else []
         if "description" in query.group_by:
             columns += DESCRIBED_BY
-        sums = await self._sums(scope, version, span, columns, {})
+        sums = await self._sums(scope, version, span, columns, {}, COUNTS)
         return buckets(sums, span, lambda found: cost_results(found, query.group_by))
 
     async def claude_code(self, scope: Scope, query: CodeQuery) -> dict[str, Any]:
@@ -59,10 +59,16 @@ class Reports:
         return span_of(WIDTHS[width], query.starting_at, query.ending_at, query.limit, query.page, self._clock.now())
 
     async def _sums(
-        self, scope: Scope, version: Version, span: Span, columns: Sequence[str], only: dict[str, list[str]]
+        self,
+        scope: Scope,
+        version: Version,
+        span: Span,
+        columns: Sequence[str],
+        only: dict[str, list[str]],
+        counts: Sequence[str],
     ) -> list[dict[str, Any]]:
         async with self._database.read() as connection:
-            sums = await sums_of(connection, scope, span.width_s, span.first, span.last, columns, only)
+            sums = await sums_of(connection, scope, span.width_s, span.first, span.last, columns, only, counts)
             if version is Version.V2023_06_01 and "workspace_id" in columns:
                 default = await store.default_workspace(connection, scope)
                 for sum_ in sums:

@@ -63,6 +63,7 @@ class Reader:
     def __init__(self, sink: Sink) -> None:
         self.text = ""
         self.place = 0
+        self._num_gone = 0
         self.sink = sink
         self.is_ended = False
         self.is_cut = False
@@ -73,8 +74,14 @@ class Reader:
         """What closes a call from outside: brackets that are missing before one of them are taken as forgotten."""
 
     def add(self, text: str) -> None:
+        self._num_gone += self.place
         self.text = self.text[self.place :] + text
         self.place = 0
+
+    @property
+    def num_taken(self) -> int:
+        """How many characters were consumed so far."""
+        return self._num_gone + self.place
 
     def end(self, *, is_cut: bool) -> None:
         self.is_ended, self.is_cut = True, is_cut

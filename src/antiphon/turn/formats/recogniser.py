@@ -41,6 +41,11 @@ class Recogniser:
         self._run = self._read_all(is_thinking=is_thinking)
         next(self._run)
 
+    @property
+    def call_at(self) -> int:
+        """How many characters of the reply stand before the last call, or before what holds it."""
+        return self._scan.call_at
+
     def feed(self, text: str) -> list[Out]:
         self._scan.reader.add(text)
         next(self._run)

@@ -37,6 +37,10 @@ class Scan:
         """Whether all of the line so far is blank."""
         self.num_calls = 0
         """How many calls were complete."""
+        self.call_at = 0
+        """How many characters stand before what holds the last call."""
+        self._held_at = 0
+        self._kind: type[Text | Thinking] = Text
         self._eager = eager
         self._held: list[str] = []
         self._blanks: list[str] = []
@@ -57,6 +61,7 @@ class Scan:
 
     def hold(self) -> None:
         """From here on, keep what is read."""
+        self._held_at = self.reader.num_taken
         self._held.clear()
         self.reader.sink = self._held.append
         self.reader.is_strict = self.is_plain = False
@@ -93,7 +98,9 @@ class Scan:
         self.after, self.has_blank_line = "thinking", True
 
     def let_blanks_go(self) -> None:
-        """Nothing can follow that would make blanks before it vanish."""
+        """Nothing can follow that would make blanks before it vanish, unless it is the end of thinking."""
+        if self._kind is Thinking and self._blanks:
+            return
         if blanks := "".join(self._blanks):
             self.found.append(Text(blanks))
         self._blanks.clear()
@@ -105,6 +112,7 @@ class Scan:
 
     def begin(self, name: str) -> Arguments:
         """What was held is a call of this tool."""
+        self.call_at = self._held_at
         self.drop()
         self._blanks.clear()
         self.found.append(CallStart(name))
@@ -131,6 +139,7 @@ class Scan:
         self.found.append(CallArgs(fragment))
 
     def _add(self, kind: type[Text | Thinking], text: str) -> None:
+        self._kind = kind
         body = text.rstrip()
         if not body:
             self._blanks.append(text)

@@ -55,16 +55,19 @@ KIMI = Shape(
 HARMONY = Shape("<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", "<|call|>")
 
 _TOOLS = """\
-You can call tools. These are all there are, each on a line, with the JSON Schema of its parameters:
+# Tools
+
+You may call tools to help the user. Each line between the tags is one tool, with the JSON Schema of its parameters:
 <tools>
 {tools}
 </tools>
-To call a tool, write nothing but this, with its name and its arguments:
+
+If a tool can do what the user asks, or knows what the user asks for, call it. To call a tool, write its name and its \
+arguments as JSON between tags, like this:
 <tool_call>
 {{"name": "...", "arguments": {{...}}}}
 </tool_call>
-The result is then given to you between <tool_response> tags. Use a tool only if it helps to answer. Otherwise answer \
-in plain words."""
+Then stop: its result will be given to you between <tool_response> tags. If no tool fits, answer without one."""
 
 
 def write_tools(tools: Iterable[tuple[str, str, JsonObject]]) -> str:

@@ -33,9 +33,7 @@ Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 _num_steps: ContextVar[Iterator[int]] = ContextVar("num_steps")
 
 _NUMBERS = "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf"
-_COUNTS = frozenset(
-    "minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains".split()
-)
+_COUNTS = frozenset("minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains".split())
 _SENSIBLE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_NUMBERS.split(), (int, float)),
     **dict.fromkeys("properties patternProperties dependentRequired dependentSchemas dependencies".split(), (dict,)),

@@ -59,6 +59,7 @@ def object_of(builder: Builder, schema: Schema, depth: int) -> Node | None:
     low, high = as_count(schema.get("minProperties")) or 0, as_count(schema.get("maxProperties"))
     if high is not None and low > high:
         return None
+    builder.note(not properties or schema.get("propertyNames", True) is True)
     if members or extra is None:
         num_required = sum(member.is_required for member in members)
         builder.note(low <= num_required and (high is None or (high >= len(members) and extra is None)))
@@ -110,7 +111,6 @@ def _extra(builder: Builder, schema: Schema, rest: object, taken: list[str], dep
 
 def _key(builder: Builder, names: object, taken: list[str], depth: int) -> Node | None:
     if taken:
-        builder.note(names is True)
         return layout.other_key(taken)
     if names is True:
         return Rule("string")

@@ -155,6 +155,7 @@ SAMPLES: tuple[Sample, ...] = (
     ),
     Sample("general", f'[{{"name": "get_weather", "arguments": {ARGS}}},\n{{"name": "now"}}]', BOTH),
     Sample("general", '{"name": "functions.now", "arguments": {}}', (NOW,)),
+    Sample("general", f'<tool_response>{{"name": "get_weather", "arguments": {ARGS}}}', (WEATHER,)),
     Sample("general", f'<tools>{{"name": "get_weather", "arguments": {ARGS}}}</tools>', (WEATHER,)),
     Sample(
         "hermes",  # as Qwen2.5-Coder 0.5B writes it
@@ -350,5 +351,7 @@ NO_CALLS: tuple[str, ...] = (
     '{"name": "now", "arguments": 5}',
     '{"name": "now", "arguments": "later"}',
     "Action: none",
+    "<tool_response>\n22 degrees\n</tool_response>",
+    '<tool_response>{"name": "Ann", "age": 5}</tool_response>',
 )
 """Replies that call nothing."""
