@@ -127,10 +127,12 @@ class Stage:
     def python(self, name: str, module: str, port: int, *arguments: str, core: int) -> Child:
         return self.start(name, [sys.executable, "-m", module, str(port), *arguments], port, core=core)
 
-    def antiphon(self, name: str, *arguments: str, source: Path, core: int | None, **env: str) -> Child:
+    def antiphon(
+        self, name: str, *arguments: str, source: Path, core: int | None, module: str = "antiphon", **env: str
+    ) -> Child:
         """`antiphon serve` of `source`, as it comes: with keys, metrics and the request log."""
         port = free_port()
-        serve = [sys.executable, "-m", "antiphon", "serve", "--port", str(port)]
+        serve = [sys.executable, "-m", module, "serve", "--port", str(port)]
         folder = ["--data-dir", str(self.folder / f"data-{name}-{port}")]
         own = {"ANTIPHON_API_KEY": KEY, "PYTHONPATH": str(source), **env}
         return self.start(name, [*serve, *folder, *arguments], port, core=core, env=own)

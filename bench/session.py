@@ -100,7 +100,10 @@ class Bench:
         source = self.options.against if name == "against" else self.options.source
         assert source is not None
         many = {"ANTIPHON_SLOTS": "2048", "ANTIPHON_MAX_WAITING": "2048"}
-        return self.stage.antiphon(name, "--engine", engine.url, source=source, core=GATEWAY_CORE, **many)
+        module = "bench.off" if name == "off" else "antiphon"
+        return self.stage.antiphon(
+            name, "--engine", engine.url, module=module, source=source, core=GATEWAY_CORE, **many
+        )
 
     def take_turns(self, targets: Sequence[Target], measure: Callable[[Target], T]) -> dict[str, list[T]]:
         """`measure` each target once per round, forwards and backwards in turn, after a warm-up that is thrown away."""

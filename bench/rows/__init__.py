@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.report import Line
-from bench.rows import disconnect, latency, memory, pace, prompt, real, start, throughput
+from bench.rows import books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput
 from bench.session import Bench
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
@@ -13,6 +13,8 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "3": latency.large,
     "4": throughput.tokens,
     "5": pace.paced,
+    "6": facades.tax,
+    "7": books.on_against_off,
     "8": memory.resident,
     "9": start.until_first_reply,
     "10": disconnect.until_closed,

@@ -1,9 +1,12 @@
 """The only place that wires the parts of a server together."""
 
+from contextlib import suppress
+
 from pydantic import SecretStr
 from starlette.routing import Route
 
-from antiphon.core.clock import Clock, SystemClock
+from antiphon.core.clock import Clock, SystemClock, sleep
+from antiphon.core.errors import ApiError, OperatorError
 from antiphon.core.tasks import TaskGroup
 from antiphon.engines.catalog import Catalog, Model
 from antiphon.engines.child import ChildEngine
@@ -46,6 +49,8 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+
+_SPENDING_EVERY_S = 30.0
 
 
 class App:
@@ -135,11 +140,25 @@ class App:
         first = await open_store(self.database, self._secret, old, self._operator_keys, self._clock)
         await self.directory.refresh()
         await self.keeper.open()
-        now = self._clock.now()
-        self._spending.load(month_of(now), await self.keeper.spent(now))
+        try:
+            await self._load_spending()
+        except ApiError as error:
+            raise OperatorError("The database cannot be used: the error above says why.") from error
+        self.tasks.spawn(self._follow_spending(), "spending")
         self.tasks.spawn(self.directory.follow(), "directory")
         self.tasks.spawn(self.keeper.run(), "ledger")
         return first
+
+    async def _load_spending(self) -> None:
+        now = self._clock.now()
+        self._spending.load(month_of(now), await self.keeper.spent(now))
+
+    async def _follow_spending(self) -> None:
+        """Other servers spend from the same budgets."""
+        while True:
+            await sleep(self._clock, _SPENDING_EVERY_S)
+            with suppress(ApiError):  # told by the database; the next time is soon
+                await self._load_spending()
 
     async def start(self) -> None:
         """Connect the engine and learn its models. Waits for one that is away; OperatorError if it cannot work."""

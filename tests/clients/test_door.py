@@ -118,7 +118,7 @@ async def test_models_in_pages():
     assert (first["has_more"], first["first_id"], first["last_id"]) == (True, "echo", "lorem")
     assert [m["id"] for m in second["data"]] == ["slow", "fail-N"]
     assert ([m["id"] for m in back["data"]], back["has_more"]) == (["lorem"], True)
-    assert (len(everything["data"]), everything["has_more"]) == (5, False)
+    assert (len(everything["data"]), everything["has_more"]) == (8, False)
 
 
 @pytest.mark.parametrize(
@@ -144,29 +144,20 @@ async def test_an_unknown_model_is_404_in_the_apis_words():
 
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [IMAGE]}
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {}}
+CALLED = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [CALL]}]
 UNSERVED = [
-    (ask(tools=[{"name": "t", "input_schema": {"type": "object"}}]), "tools.0: tools of type 'custom'"),
-    (
-        ask(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
-        "tools.0: tools of type 'web_search_20250305'",
-    ),
+    (ask(tools=[{"type": "computer_toolset_20260801"}]), "tools.0: tools of type 'computer_toolset_20260801'"),
     (ask(speed="fast"), "speed: fast replies"),
-    (
-        ask(output_format={"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}),
-        "output_format: structured outputs",
-    ),
     (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
         ask([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}]),
         "messages.0.content.0: blocks of type 'document'",
     ),
     (
-        ask(
-            output_config={
-                "format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
-            }
-        ),
-        "output_config.format: structured outputs",
+        ask() | {"messages": [*CALLED, {"role": "user", "content": [RESULT]}]},
+        "messages.2.content.0.tool_result.content.0: blocks of type 'image'",
     ),
 ]
 

@@ -184,6 +184,31 @@ async def test_the_next_request_begins_with_the_very_prompt_of_this_reply():
 
 
 @pytest.mark.parametrize(
+    "output",
+    [
+        call("tool_search_tool_bm25", '{"query" :  "mail"}'),
+        call("tool_search_tool_bm25", '{"query" :  "zebra"}'),
+        call("web_fetch", '{"url": "https://a.example"}'),
+        "Let me look.\n" + call("tool_search_tool_bm25", '{"query": "mail"}'),
+        "  Well, " + call("tool_search_tool_bm25", '{"query": "mail"}'),
+        "<think>\nHm.\n</think>\n\nSo\n" + call("tool_search_tool_bm25", '{"query": "mail"}'),
+    ],
+    ids=["found", "nothing found", "unavailable", "after a line", "after spaces", "after thinking"],
+)
+async def test_what_the_model_has_read_in_a_reply_it_reads_again_when_that_comes_back(output: str):
+    engine = ScriptedEngine(window=100_000)
+    engine.feed(said(output), said("Done."), said("ok"))
+    request = ask(model="scripted", tools=[BM25, FETCH, MAIL], thinking={"type": "adaptive"})
+    async with World(engine) as world, world.sdk() as client:
+        first = await client.messages.create(**request)
+        history = [*request["messages"], {"role": "assistant", "content": first.content}]
+        await client.messages.create(**request | {"messages": [*history, {"role": "user", "content": "And?"}]})
+    in_reply, sent_back = engine.chats[1].turns, engine.chats[2].turns
+    assert sent_back[: len(in_reply)] == in_reply
+    assert [turn.role for turn in in_reply] == ["user", "assistant", "tool"]
+
+
+@pytest.mark.parametrize(
     ("tool", "query", "words"),
     [
         (REGEX, "(", "`query` is no regular expression that can be searched for."),

@@ -235,11 +235,11 @@ async def test_small_writes_leave_at_once(engine: ChildEngine):
     assert engine._child
     assert engine._child._upstream
     await ask(engine, "/props")
-    connector: Any = engine._child._upstream._session.connector
-    kept = [protocol.transport for kept in connector._conns.values() for protocol, _ in kept]
-    sockets = [transport.get_extra_info("socket") for transport in kept]
-    assert sockets
-    assert all(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in sockets)
+    pool = engine._child._upstream._pool
+    kept = pool.take()
+    assert kept
+    assert kept._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    pool.release(kept)
 
 
 def words(count: int) -> str:

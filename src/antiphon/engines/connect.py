@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-
-from yarl import URL
+from urllib.parse import SplitResult, urlsplit
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import ApiError, Kind, OperatorError, overloaded
@@ -54,12 +53,12 @@ async def _start_child(settings: Settings, clock: Clock) -> Connected:
         raise
 
 
-async def _connect_url(settings: Settings, url: URL, clock: Clock) -> Connected:
+async def _connect_url(settings: Settings, url: SplitResult, clock: Clock) -> Connected:
     key = settings.engine_key.get_secret_value() if settings.engine_key else None
-    if key and (url.user or url.password):
+    if key and url.username is not None:
         raise OperatorError("--engine names a user, and there is an engine key as well: give only one of them.")
-    upstream = Upstream(str(url).rstrip("/").removesuffix("/v1"), key)
-    where = f"The engine at {url.origin()}"
+    upstream = Upstream(url.geturl().rstrip("/").removesuffix("/v1"), key)
+    where = f"The engine at {url.scheme}://{url.netloc.rpartition('@')[2]}"
     try:
         return await _wait_for(lambda: _speak(upstream, settings, where), where, clock)
     except BaseException:
@@ -67,10 +66,10 @@ async def _connect_url(settings: Settings, url: URL, clock: Clock) -> Connected:
         raise
 
 
-def _url(text: str) -> URL:
+def _url(text: str) -> SplitResult:
     try:
-        url = URL(text)
-        if url.scheme in ("http", "https") and url.host:
+        url = urlsplit(text)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
             return url
     except ValueError:
         pass

@@ -17,8 +17,8 @@ from antiphon.store.db import Database
 
 log = logging.getLogger("antiphon.ledger")
 
-LINGER_S = 0.05
-NUM_TOGETHER = 256
+LINGER_S = 0.2
+NUM_TOGETHER = 1024
 _MAX_WAITING = 4_096
 """Calls held in memory while the database is away; the others wait in the journal."""
 _RENEW_BYTES = 1024 * 1024

@@ -80,10 +80,10 @@ class Entry(NamedTuple):
         if max(counts) > _MOST or min(counts) < 0:
             counts = tuple([max(0, min(count, _MOST)) for count in counts])
         facts = (end.latency_ms, end.first_token_ms, end.ending, self.minute, _context_window(end.counts))
-        return dict(zip(_COLUMNS, (*start[:-1], *facts, *counts), strict=True))
+        return dict(zip(COLUMNS, (*start[:-1], *facts, *counts), strict=True))
 
 
-_COLUMNS = (
+COLUMNS = (
     *Start._fields[:-1],
     *("latency_ms", "first_token_ms", "ending", "minute", "context_window"),
     *Counts._fields,

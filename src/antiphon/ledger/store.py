@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, func, select
+import orjson
+from sqlalchemy import String, Table, bindparam, cast, column, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
-from antiphon.ledger.record import Entry
+from antiphon.ledger.record import COLUMNS, Entry
 from antiphon.store import tables
 from antiphon.store.tables import usage, usage_hours
 
@@ -29,12 +31,32 @@ def _insert(connection: AsyncConnection, table: Table) -> Any:
 
 
 async def add_entries(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
-    """Store each message once, however often it comes, and count those that are new."""
+    """Store each message once, however often it comes, and count those that are new.
+
+    All rows are one parameter, a JSON text: bound one by one, their values cost twice the processor time.
+    """
     rows = {entry.start.message_id: entry.as_row() for entry in entries}
-    add = _insert(connection, usage).on_conflict_do_nothing().returning(usage.c.message_id)
-    new = (await connection.execute(add, list(rows.values()))).scalars().all()
+    given = orjson.dumps([list(row.values()) for row in rows.values()]).decode()
+    new = (await connection.execute(_add(connection.dialect.name), {"rows": given})).scalars().all()
     if hours := _hours(rows[message_id] for message_id in new):
         await connection.execute(_count(connection), hours)
+
+
+@cache
+def _add(dialect: str) -> Any:
+    rows = bindparam("rows", type_=String)
+    columns = [usage.c[name] for name in COLUMNS]
+    if dialect == "sqlite":
+        each = func.json_each(rows).table_valued("value")
+        values = [func.json_extract(each.c.value, f"$[{i}]") for i in range(len(columns))]
+        every = select(*values).where(text("true"))  # or ON CONFLICT would be read as part of a join
+        insert: Any = sqlite.insert(usage)
+    else:
+        listed = func.jsonb_array_elements(cast(rows, postgresql.JSONB))
+        each = listed.table_valued(column("value", postgresql.JSONB)).render_derived()
+        every = select(*[cast(each.c.value.op("->>")(i), one.type) for i, one in enumerate(columns)])
+        insert = postgresql.insert(usage)
+    return insert.from_select(list(COLUMNS), every).on_conflict_do_nothing().returning(usage.c.message_id)
 
 
 def _count(connection: AsyncConnection) -> Any:

@@ -27,7 +27,10 @@ class ChatCall(NamedTuple):
 
 
 class ChatTurn(NamedTuple):
-    """An assistant turn may hold calls; a tool turn is the result of the call it `answers`."""
+    """An assistant turn may hold calls; a tool turn is the result of the call it `answers`.
+
+    `thinking` is given for every turn that has any: each model's own template knows how long it is to be remembered.
+    """
 
     role: ChatRole
     text: str

@@ -33,12 +33,14 @@ class ServerCall(NamedTuple):
 class Asked(NamedTuple):
     """What to ask the engine next: to go on after `text`, with what `grammar` allows.
 
-    With a `call`, it is to be run first: `text` is what was said before it, and the reply goes on after its result.
+    With a `call`, it is to be run first: `text` is what was said before it, `thinking` what was thought and can come
+    back with it, and the reply goes on after its result.
     """
 
     text: str = ""
     grammar: Grammar | None = None
     call: ServerCall | None = None
+    thinking: str = ""
 
 
 class Reading:
@@ -55,6 +57,7 @@ class Reading:
         self._text: list[str] = []
         self._said: list[str] = []
         self._thoughts: list[str] = []
+        self._signed: list[str] = []
         self._call: _Call | None = None
         self._is_forced = bool(script.offer.forced)
         self.is_thinking = script.is_thinking
@@ -102,7 +105,7 @@ class Reading:
         """A new output of the engine begins, after the result of a call that may have found tools."""
         self._script = self._script._replace(offer=self._script.offer.with_found(found))
         self._recogniser = self._new_recogniser(is_thinking=is_thinking)
-        self._text, self._said, self.is_thinking = [], [], is_thinking
+        self._text, self._said, self._signed, self.is_thinking = [], [], [], is_thinking
 
     def take_asked(self) -> Asked | None:
         asked, self.asked = self.asked, None
@@ -155,7 +158,8 @@ class Reading:
     def _end_thinking(self) -> None:
         self.is_thinking = False
         if self._thoughts and self._script.thinking.display != "dropped":
-            self._blocks.sign(self._script.thinking.sign("".join(self._thoughts)))
+            self._signed.append("".join(self._thoughts))
+            self._blocks.sign(self._script.thinking.sign(self._signed[-1]))
         self._thoughts.clear()
 
     def _begin_call(self, tool: OfferedTool) -> None:
@@ -194,8 +198,8 @@ class Reading:
         self._blocks.close()
         if call.tool.is_server:
             if is_complete:
-                said = "".join(self._said).strip()
-                self.asked = Asked(said, call=ServerCall(call.id, call.tool.name, "".join(call.pieces) or "{}"))
+                server_call = ServerCall(call.id, call.tool.name, "".join(call.pieces) or "{}")
+                self.asked = Asked("".join(self._said), call=server_call, thinking="\n\n".join(self._signed))
             return
         self.num_calls += 1
         self._is_forced = bool(self._script.offer.forced)

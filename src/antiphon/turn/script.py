@@ -12,7 +12,7 @@ from antiphon.turn.signature import Signer
 from antiphon.turn.tools.offer import NOTHING, Offer, OfferedTool, offer_of
 from antiphon.wire.fields import JsonObject
 from antiphon.wire.options import Effort
-from antiphon.wire.request import MessageRequest
+from antiphon.wire.request import CountRequest, MessageRequest
 
 Display = Literal["shown", "omitted", "dropped"]
 
@@ -55,7 +55,7 @@ def script_of(request: MessageRequest, form: Format, signer: Signer, *, thinks: 
     return Script(offer, form, _thinking(request, signer), opening_of(offer, form), document=schema)
 
 
-def document_of(request: MessageRequest) -> JsonObject | None:
+def document_of(request: MessageRequest | CountRequest) -> JsonObject | None:
     """The schema that the whole text has to have."""
     form = request.output_format or (request.output_config and request.output_config.format)
     return form.schema_ if form else None

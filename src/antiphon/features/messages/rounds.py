@@ -74,7 +74,7 @@ async def _after_call(task: Task, asked: Asked, result: Result, assembler: Assem
     """The chat goes on as `chat_of` will read it from the reply when it is sent back: the prompt's cache holds."""
     assert asked.call
     call = ChatCall(asked.call.id, asked.call.name, orjson.dumps(asked.call.arguments).decode())
-    said = ChatTurn("assistant", task.chat.prefill + asked.text, (call,))
+    said = ChatTurn("assistant", task.chat.prefill + asked.text, (call,), thinking=asked.thinking)
     turns = (*task.chat.turns, said, ChatTurn("tool", result.text, answers=call))
     known = {tool.name for tool in task.chat.callable}
     found = tuple(tool for tool in result.found if tool.name not in known)

@@ -16,7 +16,7 @@ from antiphon.features.messages.servertools import ServerTools
 from antiphon.features.messages.toolsearch import searches
 from antiphon.limits.headers import Headers
 from antiphon.telemetry.metrics import Metrics, Timing
-from antiphon.turn import replay, unserved
+from antiphon.turn import enforced, replay, unserved
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
 from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
@@ -152,6 +152,7 @@ class Messages:
     def _check(self, principal: Principal, request: MessageRequest | CountRequest, model: Model) -> None:
         """Raises 400 for what only this server, or only its own keys, can find wrong."""
         unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        enforced.check(request)
         replay.check(request, self._signer(principal))
 
     async def _read(self, principal: Principal, request: R, model: Model) -> Edited[R]:

@@ -107,10 +107,15 @@ class Builder:
         while self._pending:
             rule, schema = self._pending.pop()
             self._rules[rule.name] = self.some(schema, 0)
-        while name := left_recursive(self._rules) or endless(self._rules):
+        while name := left_recursive(self._rules) or self._endless():
             self._rules[name] = ANY
             self._is_exact = False
         return Built(self._rules, self._is_exact)
+
+    def _endless(self) -> str | None:
+        """A rule for values that never come to an end. Only references lead around in circles."""
+        names = endless(self._rules)
+        return next((rule.name for rule in self._by_ref.values() if rule.name in names), None)
 
     def note(self, is_exact: bool) -> None:
         """Tells that what was made is exact, or is not."""

@@ -70,7 +70,7 @@ def problem_of(schema: object, value: object) -> str | None:
     token = _num_steps.set(itertools.count())
     try:
         validator = _validator_of(json.dumps(schema))
-        errors = list(itertools.islice(validator.iter_errors(value), _MAX_ERRORS))
+        errors: list[ValidationError] = list(itertools.islice(validator.iter_errors(value), _MAX_ERRORS))
     except (_UndecidedError, RecursionError, *_SENSELESS):
         return None
     finally:

@@ -40,8 +40,8 @@ def _first_rules(node: Node) -> list[str]:
             return [name for child in gbnf.children(node) for name in _first_rules(child)]
 
 
-def endless(rules: Rules) -> str | None:
-    """The name of a rule that has no text at all, for each would hold another text of it; if there is one."""
+def endless(rules: Rules) -> set[str]:
+    """The names of the rules that have no text at all, for each text would hold another of the same rule."""
     left = dict(rules)
     is_shrinking = True
     while is_shrinking:
@@ -49,7 +49,7 @@ def endless(rules: Rules) -> str | None:
         for name in ending:
             del left[name]
         is_shrinking = bool(ending)
-    return next(iter(left), None)
+    return set(left)
 
 
 def _ends(node: Node, open_rules: Rules) -> bool:

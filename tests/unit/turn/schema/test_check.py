@@ -94,7 +94,7 @@ def test_a_long_value_makes_no_long_sentence():
     assert len(problem) < 400
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(schemas, values)
 def test_any_json_is_a_schema_and_any_a_value(schema: Any, value: Any):
     problem_of(schema, value)

@@ -110,7 +110,7 @@ def check(schema: Any, num_draws: int) -> None:
     assert len(text) < 200_000
     assert sum(map(gbnf.size, rules.values())) < 1.3 * grammar.MAX_SIZE
     assert left_recursive(rules) is None
-    assert endless(rules) is None
+    assert not endless(rules)
     names = {line.split(" ::= ")[0] for line in text.splitlines()}
     for line in text.splitlines():
         body = re.sub(r'"(\\.|[^"\\])*"|\[(\\.|[^\]\\])*\]|\{[\d,]*\}', " ", line.split(" ::= ")[1])
@@ -126,7 +126,7 @@ def check(schema: Any, num_draws: int) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_real_schema_has_a_grammar_whose_texts_are_valid_json(case: Case):
-    check(case.schema, 12)
+    check(case.schema, 6)
 
 
 def test_most_real_schemas_are_kept_exactly():
@@ -135,13 +135,13 @@ def test_most_real_schemas_are_kept_exactly():
     assert sum(rules_of(Json(case.schema))[1] for case in real) > 0.85 * len(real)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(schemas)
 def test_any_json_is_a_schema_that_has_a_grammar(schema: Any):
     check(schema, 3)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(sensible)
 def test_what_an_exact_grammar_writes_is_valid(schema: Any):
     check(schema, 8)

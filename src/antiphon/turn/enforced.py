@@ -1,0 +1,23 @@
+"""The schemas that a request wants to be enforced, held against what the API enforces."""
+
+from antiphon.turn.schema import refuse
+from antiphon.turn.script import document_of
+from antiphon.wire.request import CountRequest, MessageRequest
+from antiphon.wire.tools import CustomTool
+
+
+def check(request: MessageRequest | CountRequest) -> None:
+    """Raises 400 for the first strict tool, or the format, that asks for more."""
+    tools = request.tools or ()
+    strict = {
+        f"tools.{i}.custom": tool.input_schema
+        for i, tool in enumerate(tools)
+        if isinstance(tool, CustomTool) and tool.strict
+    }
+    document = document_of(request)
+    if not strict and document is None:
+        return
+    refuse.check_strict(strict)
+    refuse.check_limits([*strict.values(), *([] if document is None else [document])])
+    if document is not None:
+        refuse.check_schema(refuse.FORMAT_PATH, document)
