@@ -36,6 +36,7 @@ def create(
     address: Annotated[
         list[str] | None, typer.Option(help="An IP address or a network that it may be used from; by default all.")
     ] = None,
+    aws: Annotated[bool, typer.Option("--aws", help="With a pair for clients that sign, as AWS's do.")] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -49,12 +50,27 @@ def create(
         return _shown_once(await keys.create(home, parse_fields(KeyCreate, body), OPERATOR), home)
 
     with plain_errors():
+        if admin and aws:
+            raise OperatorError("An admin key has no pair to sign with: leave out --admin or --aws.")
         wish: dict[str, Any] = {"name": name, "workspace_id": workspace, "kind": "admin" if admin else "api"}
         wish |= {"allowed_models": model or [], "allowed_addresses": address or []}
         wish["expires_at"] = _in_future(expires_in) if expires_in else None
         body = json.dumps({field: value for field, value in wish.items() if value is not None}).encode()
         shown = _with_keys(data_dir, config, make)
+        if aws:
+            shown |= _pair_of(shown["id"], data_dir, config)
     tell(shown, _words_of_new(shown), as_json=as_json)
+
+
+def _pair_of(key_id: str, data_dir: Path | None, config: Path | None) -> dict[str, str]:
+    from antiphon.cli.books import with_books
+    from antiphon.store.accounts import OPERATOR
+    from antiphon.store.aws import NewPair, add_pair
+
+    async def add(books: "Books") -> NewPair:
+        return await add_pair(books.accounts, books.secret, books.home, OPERATOR, key_id)
+
+    return with_books(load_settings(config, data_dir=data_dir), add)._asdict()
 
 
 @app.command("list")
@@ -148,7 +164,10 @@ def _shown_once(made: "Made", home: "Scope") -> dict[str, Any]:
 
 
 def _words_of_new(shown: dict[str, Any]) -> str:
-    return f"The key {shown['id']} ({shown['name']}), shown this once: {shown['key']}"
+    words = f"The key {shown['id']} ({shown['name']}), shown this once: {shown['key']}"
+    if "access_key_id" in shown:
+        words += f"\n  AWS_ACCESS_KEY_ID={shown['access_key_id']}\n  AWS_SECRET_ACCESS_KEY={shown['secret_access_key']}"
+    return words
 
 
 def _cells(shown: dict[str, Any]) -> list[str]:

@@ -22,7 +22,6 @@ from antiphon.wire.tools import (
     name_of,
 )
 
-MAX_STRICT_TOOLS = 20
 INTERLEAVED = "interleaved-thinking-2025-05-14"
 _DOCS = "Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
 _IMPORTANT = f"{_DOCS}#important-considerations-when-using-extended-thinking"
@@ -43,8 +42,6 @@ def check_tools(request: PromptRequest) -> None:
                 raise invalid(f"tools.{index}.{tool.type}: Only one of allowed_domains and blocked_domains may be set")
         elif tool.type == "mcp_toolset":
             _check_server(request, index, tool)
-    if sum(1 for tool in tools if getattr(tool, "strict", None)) > MAX_STRICT_TOOLS:
-        raise invalid(f"tools: At most {MAX_STRICT_TOOLS} tools may be strict.")
 
 
 def _check_choice(request: PromptRequest, tools: Sequence[Tool]) -> None:
