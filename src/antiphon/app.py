@@ -13,8 +13,9 @@ from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
-from antiphon.facades import aws, complete, health, openapi
+from antiphon.facades import aws, complete, google, health, openapi, vertex
 from antiphon.facades.bedrock import routes as bedrock_routes
+from antiphon.facades.openai import routes as openai_routes
 from antiphon.features.audits import routes as audits_routes
 from antiphon.features.audits.service import Audit
 from antiphon.features.keys import routes as keys_routes
@@ -42,6 +43,7 @@ from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys, OperatorKeys, open_store
 from antiphon.store.secret import open_secret, read_old_file
+from antiphon.store.served import Served, tell_served
 from antiphon.telemetry import names
 from antiphon.telemetry.exporter import Exporter, export
 from antiphon.telemetry.metrics import Metrics
@@ -84,7 +86,7 @@ class App:
         messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"))
         return [
             *messages_routes.routes(messages),
-            *models_routes.routes(self.catalog),
+            *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
             *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
             *workspaces_routes.routes(Workspaces(self.accounts)),
             *members_routes.routes(self.accounts),
@@ -94,6 +96,8 @@ class App:
             *complete.routes(messages),
             *bedrock_routes.routes(messages, self.catalog),
             *aws.routes(messages_routes.routes(messages)),
+            *vertex.routes(messages),
+            *google.routes([*messages_routes.routes(messages), *models_routes.routes(self.catalog)]),
             *health.routes(self.is_ready, self._metrics),
             *openapi.routes(),
         ]
@@ -134,20 +138,24 @@ class App:
     async def open(self) -> FirstKeys | None:
         """Open the database; the keys of a first start. Raises OperatorError."""
         port = self.settings.metrics_port
-        if port is not None:  # first: where it is taken, no key has been made that nobody would see
+        if port is not None:  # what can fail comes first: no key is made then that nobody would see
             self._exporter = await export(self._metrics, self.settings.host, port, self._clock)
+        self.keeper.begin_journal()
         old = read_old_file(self.settings.data_dir)
         first = await open_store(self.database, self._secret, old, self._operator_keys, self._clock)
-        await self.directory.refresh()
-        await self.keeper.open()
-        try:
-            await self._load_spending()
-        except ApiError as error:
-            raise OperatorError("The database cannot be used: the error above says why.") from error
+        with suppress(ApiError):  # the first keys must be shown; whoever calls asks again
+            await self.directory.refresh()
         self.tasks.spawn(self._follow_spending(), "spending")
         self.tasks.spawn(self.directory.follow(), "directory")
         self.tasks.spawn(self.keeper.run(), "ledger")
         return first
+
+    async def _open_books(self) -> None:
+        await self.keeper.open()
+        try:
+            await self._load_spending()
+        except (ApiError, OSError) as error:
+            raise OperatorError("What has been spent cannot be read: the error above says why.") from error
 
     async def _load_spending(self) -> None:
         now = self._clock.now()
@@ -157,17 +165,22 @@ class App:
         """Other servers spend from the same budgets."""
         while True:
             await sleep(self._clock, _SPENDING_EVERY_S)
-            with suppress(ApiError):  # told by the database; the next time is soon
+            with suppress(ApiError, OSError):  # told by the database; the next time is soon
                 await self._load_spending()
 
     async def start(self) -> None:
-        """Connect the engine and learn its models. Waits for one that is away; OperatorError if it cannot work."""
+        """Take up the books, connect the engine and learn its models.
+
+        Waits for an engine that is away. Raises OperatorError for one that cannot work, and for such a database.
+        """
+        await self._open_books()
         if self._engine:
             specs = await self._engine.models()
         else:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
+        await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))
 
     def _pool(self, num_slots: int) -> Pool:
         return Pool(num_slots, self.settings.max_waiting, self.settings.max_wait_s, self._clock)

@@ -11,6 +11,8 @@ from anthropic import Anthropic, AuthenticationError
 from typer.testing import CliRunner
 
 from antiphon.cli.main import app
+from antiphon.core.errors import overloaded
+from antiphon.store import aws
 from tests.fixtures.serving import Served, serving, wait_until
 from tests.fixtures.world import ADMIN_KEY, ask
 
@@ -78,9 +80,9 @@ def test_an_admin_key_of_the_command_line_administers(tmp_path: Path):
     assert made["key"].startswith("sk-ant-phonadm1-")
 
 
-def test_a_key_is_made_with_all_that_is_asked_for(tmp_path: Path):
+def test_a_key_is_made_with_all_that_is_asked_for(data_dir: Path):
     options = ["--expires-in", "30d", "--model", "echo", "--model", "lorem", "--address", "10.0.0.1"]
-    made = run(tmp_path, "keys", "create", "--name", "ci", *options)
+    made = run(data_dir, "keys", "create", "--name", "ci", *options)
     assert (made["name"], made["kind"], made["status"]) == ("ci", "api", "active")
     assert (made["allowed_models"], made["allowed_addresses"]) == (["echo", "lorem"], ["10.0.0.1/32"])
     assert made["expires_at"] > made["created_at"]
@@ -88,32 +90,32 @@ def test_a_key_is_made_with_all_that_is_asked_for(tmp_path: Path):
     assert made["key"].startswith("sk-ant-phon1-")
 
 
-def test_the_list_shows_every_key_and_no_secret(tmp_path: Path):
-    made = run(tmp_path, "keys", "create", "--name", "[red]ci")
-    run(tmp_path, "keys", "revoke", made["id"])
-    listed = run(tmp_path, "keys", "list")
-    printed = text(tmp_path, "keys", "list")
+def test_the_list_shows_every_key_and_no_secret(data_dir: Path):
+    made = run(data_dir, "keys", "create", "--name", "[red]ci")
+    run(data_dir, "keys", "revoke", made["id"])
+    listed = run(data_dir, "keys", "list")
+    printed = text(data_dir, "keys", "list")
     ours = next(line for line in printed.splitlines() if made["id"] in line)
     assert ours.split()[:4] == [made["id"], "[red]ci", "api", "archived"]
     assert listed[0] == {name: value for name, value in made.items() if name != "key"} | {"status": "archived"}
     assert made["key"] not in printed + json.dumps(listed)
 
 
-def test_plain_words_hold_the_key_once(tmp_path: Path):
-    made = text(tmp_path, "keys", "create", "--name", "ci")
+def test_plain_words_hold_the_key_once(data_dir: Path):
+    made = text(data_dir, "keys", "create", "--name", "ci")
     key_id = made.split()[2]
-    rotated = text(tmp_path, "keys", "rotate", key_id, "--grace", "1h")
+    rotated = text(data_dir, "keys", "rotate", key_id, "--grace", "1h")
     assert made.count("sk-ant-phon1-") == rotated.count("sk-ant-phon1-") == 1
-    assert text(tmp_path, "keys", "revoke", key_id) == f"The key {key_id} is revoked.\n"
+    assert text(data_dir, "keys", "revoke", key_id) == f"The key {key_id} is revoked.\n"
 
 
-def test_workspaces_are_listed_with_the_default_one(tmp_path: Path):
-    team = run(tmp_path, "workspaces", "create", "--name", "Team")
-    printed = text(tmp_path, "workspaces", "list")
-    assert [workspace["name"] for workspace in run(tmp_path, "workspaces", "list")] == ["Team", "Default"]
+def test_workspaces_are_listed_with_the_default_one(data_dir: Path):
+    team = run(data_dir, "workspaces", "create", "--name", "Team")
+    printed = text(data_dir, "workspaces", "list")
+    assert [workspace["name"] for workspace in run(data_dir, "workspaces", "list")] == ["Team", "Default"]
     assert team["id"] in printed
-    assert text(tmp_path, "workspaces", "archive", team["id"]).startswith(f"The workspace {team['id']} is archived")
-    assert run(tmp_path, "workspaces", "list")[0]["archived_at"]
+    assert text(data_dir, "workspaces", "archive", team["id"]).startswith(f"The workspace {team['id']} is archived")
+    assert run(data_dir, "workspaces", "list")[0]["archived_at"]
 
 
 @pytest.mark.parametrize(
@@ -131,12 +133,24 @@ def test_workspaces_are_listed_with_the_default_one(tmp_path: Path):
         (["workspaces", "archive", "wrkspc_x"], "Workspace not found. See `antiphon workspaces list`"),
     ],
 )
-def test_what_fails_ends_with_one_sentence(tmp_path: Path, arguments: list[str], says: str):
-    told = refusal(tmp_path, *arguments)
+def test_what_fails_ends_with_one_sentence(data_dir: Path, arguments: list[str], says: str):
+    told = refusal(data_dir, *arguments)
     assert told.startswith(f"antiphon: {says}")
     assert told.count("\n") == 1
 
 
-def test_the_default_workspace_is_not_archived(tmp_path: Path):
-    (default,) = run(tmp_path, "workspaces", "list")
-    assert "The default workspace cannot be archived." in refusal(tmp_path, "workspaces", "archive", default["id"])
+def test_the_default_workspace_is_not_archived(data_dir: Path):
+    (default,) = run(data_dir, "workspaces", "list")
+    assert "The default workspace cannot be archived." in refusal(data_dir, "workspaces", "archive", default["id"])
+
+
+def test_a_key_whose_pair_fails_is_shown_all_the_same(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    async def fail(*_: object) -> None:
+        raise overloaded()
+
+    monkeypatch.setattr(aws, "add_pair", fail)
+    done = CliRunner().invoke(app, ["keys", "create", "--name", "ci", "--aws", "--data-dir", str(data_dir), "--json"])
+    shown = json.loads(done.stdout)
+    assert (done.exit_code, shown["key"][:12]) == (1, "sk-ant-phon1")
+    assert "no pair (The database cannot be used: the error above says why.) Revoke it" in done.stderr
+    assert f"antiphon keys revoke {shown['id']}" in done.stderr

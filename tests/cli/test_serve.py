@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from anthropic import Anthropic, APIStatusError, AuthenticationError
+from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 from antiphon.cli.main import app
 from antiphon.telemetry.requests import RequestLog
 from antiphon.web.server import Server
+from tests.fixtures.databases import new_postgres_url
 from tests.fixtures.serving import Served, serving, wait_until
 from tests.fixtures.world import text_of
 
@@ -214,3 +216,25 @@ def test_sigterm_under_load_ends_a_stream_with_an_error_event(tmp_path: Path):
         assert "".join(parts).startswith("lorem ipsum")
         wait_until(lambda: server.process.poll() is not None, 10)
         assert server.process.returncode == 0
+
+
+def test_keys_that_cannot_be_printed_are_told_of(tmp_path: Path):
+    command = [sys.executable, "-m", "antiphon", "serve", "--fake", "--port", "0", "--data-dir", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environment, check=False
+        )
+    assert done.returncode == 1
+    assert "`antiphon keys create --admin --name NAME` makes another." in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [{"database": "nowhere"}, {"username": "nobody_x"}])
+def test_a_database_that_lets_nobody_in_is_one_sentence(wrong: dict[str, str], tmp_path: Path):
+    url = make_url(new_postgres_url()).set(**wrong).render_as_string(hide_password=False)
+    arguments = ["--fake", "--data-dir", str(tmp_path), "--port", "0"]
+    done = antiphon("serve", *arguments, ANTIPHON_DATABASE_URL=url)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "see the" in done.stderr
+    assert done.stderr.splitlines()[-1] == "antiphon: The database cannot be used: the error above says why."

@@ -28,9 +28,9 @@ async def joined(world: World, email: str, role: Any = "developer") -> str:
 
 
 async def audited(world: World) -> list[tuple[str, str]]:
-    """(action, target), oldest first."""
+    """(action, target), oldest first, without the four lines of the first start."""
     found = await Audit(world.app.database).read(world.app.directory.home, 100)
-    return [(line["action"], line["target"]) for line in reversed(found.lines)]
+    return [(line["action"], line["target"]) for line in reversed(found.lines)][4:]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -271,9 +271,11 @@ async def test_the_audit_can_be_read_page_by_page():
                 page = await reply.json()
             found += page["data"]
             query = f"?limit=2&page={page['next_page']}" if page["next_page"] else ""
-    assert [line["target"] for line in found] == ids[::-1]
+    assert [line["target"] for line in found[:5]] == ids[::-1]
+    first = ["api_key.created", "api_key.created", "workspace.created", "organization.created"]
+    assert [line["action"] for line in found[5:]] == first
     assert found[0] | {"at": ""} == {
-        "id": 5,
+        "id": 9,
         "type": "audit_line",
         "at": "",
         "actor": "operator",

@@ -228,3 +228,31 @@ async def test_stop_sequences_cut_text_and_never_a_call():
         _, stopped = await world.post("/v1/messages", order(tools=[SAY], stop_sequences=["END"]))
     assert (called["stop_reason"], called["content"][1]["input"]) == ("tool_use", {"text": "END"})
     assert (stopped["stop_reason"], stopped["content"]) == ("stop_sequence", [{"type": "text", "text": "before "}])
+
+
+async def test_a_document_is_asked_for_once():
+    engine = scripted('{"text": "x"}')
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "additionalProperties": False}
+    async with World(engine) as world:
+        _, message = await world.post(
+            "/v1/messages", order(output_config={"format": {"type": "json_schema", "schema": schema}})
+        )
+    assert (message["content"][0]["text"], engine.num_started) == ('{"text": "x"}', 1)
+    assert engine.wishes[0].grammar
+
+
+async def test_with_tools_a_document_may_wait_for_a_call():
+    """Only what is text has to have the schema."""
+    call = '<tool_call>\n{"name": "say", "arguments": {"text": "x"}}\n</tool_call>'
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "additionalProperties": False}
+    output = {"format": {"type": "json_schema", "schema": schema}}
+    engine = scripted(call)
+    async with World(engine) as world:
+        _, called = await world.post("/v1/messages", order(tools=[SAY], output_config=output))
+    assert (called["stop_reason"], engine.wishes[0].grammar) == ("tool_use", None)
+    engine = ScriptedEngine()
+    engine.feed([Piece("Well", 1)])
+    engine.say('{"text": "x"}')
+    async with World(engine) as world:
+        _, said = await world.post("/v1/messages", order(tools=[SAY], output_config=output))
+    assert (said["content"][0]["text"], engine.num_started) == ('{"text": "x"}', 2)

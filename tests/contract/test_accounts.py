@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, exc, select, update
+from sqlalchemy import delete, event, exc, select, update
 
 from antiphon.core.clock import ManualClock
-from antiphon.core.errors import ApiError
+from antiphon.core.errors import ApiError, overloaded
 from antiphon.core.scope import Scope
 from antiphon.core.secrets import digest, new_key
 from antiphon.store import tables
 from antiphon.store.accounts import OPERATOR, Accounts, Actor, NewKey, add_key, add_organization, add_workspace
 from antiphon.store.directory import MAX_AGE_S, Directory
+from antiphon.store.first import OperatorKeys, open_store
 from tests.fixtures.databases import BACKENDS, SECRET, Books, books
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -129,7 +131,7 @@ async def test_what_fails_half_way_leaves_nothing(backend: str):
         await own.directory.refresh()
         assert own.directory.now.number == number
         async with own.database.read() as connection:
-            assert not (await connection.execute(select(tables.audit))).all()
+            assert "test.failed" not in (await connection.execute(select(tables.audit.c.action))).scalars().all()
 
 
 async def test_the_audit_cannot_be_changed(backend: str):
@@ -141,7 +143,7 @@ async def test_the_audit_cannot_be_changed(backend: str):
                 async with own.database.write() as connection:
                     await connection.execute(statement)
         async with own.database.read() as connection:
-            (row,) = (await connection.execute(select(tables.audit))).all()
+            (row,) = (await connection.execute(select(tables.audit).where(tables.audit.c.target == "apikey_b"))).all()
     assert (row.actor, row.address, row.action, row.target, row.details) == (
         "apikey_a",
         "10.0.0.1",
@@ -173,3 +175,48 @@ async def test_a_database_that_is_away_is_an_overloaded_server(backend: str, cap
     assert raised.value.kind.status == 529
     assert "gone" in caplog.text
     assert "hidden" not in caplog.text
+
+
+async def test_a_read_only_database_is_an_overloaded_server(backend: str, caplog: pytest.LogCaptureFixture):
+    async with books(backend) as own:
+        async with own.database.write() as connection:
+            if backend == "postgresql":
+                name = own.database.url.database
+                await connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await own.database.aclose()  # connections from now on are told
+        if backend == "sqlite":
+            event.listen(own.database._engine.sync_engine, "connect", _make_read_only)
+        with pytest.raises(ApiError) as raised:
+            async with own.accounts.change(own.scope, OPERATOR) as change:
+                await change.note("test", "nothing")
+        assert raised.value.kind.status == 529
+        assert ("right to write it" if backend == "sqlite" else "it is read-only") in caplog.text
+        await own.directory.refresh()
+
+
+def _make_read_only(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+async def test_what_is_committed_counts_though_nobody_can_look_afterwards(backend: str):
+    async with books(backend) as own:
+
+        async def fail() -> None:
+            raise overloaded()
+
+        own.directory.refresh = fail  # type: ignore[method-assign]
+        key = await made_key(own)
+        other = Directory(own.database, SECRET.pepper, ManualClock())
+        assert await other.find(key)
+
+
+async def test_the_first_start_is_in_the_audit_with_whoever_may_come_in(backend: str):
+    async with books(backend) as own:
+        await open_store(own.database, SECRET, None, OperatorKeys(api="own-api"), ManualClock())
+        async with own.database.read() as connection:
+            rows = (await connection.execute(select(tables.audit).order_by(tables.audit.c.id))).all()
+            keys = (await connection.execute(select(tables.api_keys.c.id))).scalars().all()
+    assert [row.action for row in rows] == ["organization.created", "workspace.created", *["api_key.created"] * 3]
+    assert {row.target for row in rows} == {own.scope.organization_id, own.scope.workspace_id, *keys}
+    assert {(row.actor, row.organization_id) for row in rows} == {("operator", own.scope.organization_id)}
+    assert "own-api" not in str(rows)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -16,18 +17,43 @@ from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import Engine
-from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Piece, Wish
+from antiphon.turn.chat import Chat, ChatCall, ChatTurn
+from antiphon.turn.pieces import ForcedCall, Grammar, Piece, Wish
+from antiphon.turn.tools.offer import OfferedTool
 from bench import mock
 
 CHAT = Chat((ChatTurn("system", "be brief"), ChatTurn("user", "one two three")))
+PLACE = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
+WEATHER = OfferedTool("weather", "Tells the weather of a place.", PLACE)
+CLOCK = OfferedTool("clock", "Tells the time.", {"type": "object", "properties": {}})
+TOOLED = CHAT._replace(tools=(WEATHER, CLOCK), callable=(WEATHER, CLOCK))
+CALL = ChatCall("toolu_1", "weather", '{"place":"some town by the sea"}')
+CALLED = ChatTurn("assistant", "I look it up.", (CALL,))
+ANSWERED = ChatTurn("tool", "it is sunny there, with some wind", answers=CALL)
+GRAMMAR = Grammar('root ::= "{}"', {"type": "object"})
 DIALECTS = {"plain": lambda upstream: Plain(upstream, num_slots=8), "llamacpp": LlamaCpp}
 
 
+class Seeing(mock.Upstream):
+    """It keeps the bodies of what it is asked to generate."""
+
+    def __init__(self, state: mock.State, seen: list[dict[str, Any]]) -> None:
+        super().__init__(state)
+        self._seen = seen
+
+    def _answer(self, path: bytes, request: dict[str, Any]) -> None:
+        if path in (b"/v1/chat/completions", b"/completion"):
+            self._seen.append(request)
+        super()._answer(path, request)
+
+
 @asynccontextmanager
-async def upstream(dialect: str) -> AsyncGenerator[tuple[Engine, mock.State, asyncio.Server]]:
+async def upstream(
+    dialect: str, seen: list[dict[str, Any]] | None = None
+) -> AsyncGenerator[tuple[Engine, mock.State, asyncio.Server]]:
     state = mock.State(dialect)
-    server = await asyncio.get_running_loop().create_server(lambda: mock.Upstream(state), "127.0.0.1", 0)
+    bodies = [] if seen is None else seen
+    server = await asyncio.get_running_loop().create_server(lambda: Seeing(state, bodies), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     engine = DIALECTS[dialect](Upstream(f"http://127.0.0.1:{port}"))
     try:
@@ -50,6 +76,19 @@ async def any_engine(kind: str) -> AsyncGenerator[tuple[Engine, str]]:
 async def generate(engine: Engine, model: str, max_tokens: int) -> list[list[Piece]]:
     prompt = await engine.prepare(model, CHAT)
     return [burst async for burst in engine.generate(model, prompt, Wish(max_tokens))]
+
+
+async def reply_to(engine: Engine, model: str, chat: Chat, wish: Wish) -> list[Piece]:
+    prompt = await engine.prepare(model, chat)
+    return [piece async for burst in engine.generate(model, prompt, wish) for piece in burst]
+
+
+async def body_of(dialect: str, chat: Chat, wish: Wish) -> dict[str, Any]:
+    """What the upstream is asked to generate."""
+    seen: list[dict[str, Any]] = []
+    async with upstream(dialect, seen) as (engine, _, _):
+        await reply_to(engine, (await engine.models())[0].name, chat, wish)
+    return seen[0]
 
 
 all_engines = pytest.mark.parametrize("kind", ["fake", *DIALECTS])
@@ -197,3 +236,73 @@ async def test_a_connection_that_breaks_in_the_middle_is_one_internal_error(dial
         with pytest.raises(ApiError) as failed:
             await _break_while_reading(bursts, state)
     assert failed.value.kind is Kind.INTERNAL
+
+
+@all_engines
+async def test_tools_calls_and_results_are_counted_each(kind: str):
+    turns = CHAT.turns
+    chats = [
+        CHAT,
+        TOOLED,
+        TOOLED._replace(turns=(*turns, CALLED)),
+        TOOLED._replace(turns=(*turns, CALLED, ANSWERED)),
+        TOOLED._replace(turns=(*turns, CALLED, ANSWERED, ChatTurn("user", "and now?"))),
+    ]
+    async with any_engine(kind) as (engine, model):
+        counts = [(await engine.prepare(model, chat)).num_tokens for chat in chats]
+        again = [(await engine.prepare(model, chat)).num_tokens for chat in chats]
+        without_call = await engine.prepare(model, TOOLED._replace(turns=(*turns, CALLED._replace(calls=()))))
+    assert counts == again == sorted(set(counts))
+    assert without_call.num_tokens < counts[2]
+
+
+@all_engines
+async def test_what_may_be_called_does_not_change_the_prompt(kind: str):
+    async with any_engine(kind) as (engine, model):
+        prompts = [
+            await engine.prepare(model, TOOLED._replace(callable=tools)) for tools in ((WEATHER, CLOCK), (CLOCK,), ())
+        ]
+    assert len({prompt.num_tokens for prompt in prompts}) == 1
+
+
+@all_engines
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(20),
+        Wish(20, opening="I look. "),
+        Wish(20, grammar=GRAMMAR),
+        Wish(20, opening="I look. ", grammar=GRAMMAR),
+        Wish(20, forced=ForcedCall(None)),
+        Wish(20, forced=ForcedCall("weather")),
+        Wish(0, opening="I look. ", forced=ForcedCall("weather")),
+    ],
+    ids=["nothing", "an opening", "a grammar", "both", "a call", "this call", "no tokens"],
+)
+async def test_whatever_is_wished_the_reply_ends_and_counts_its_prompt_without_the_opening(kind: str, wish: Wish):
+    async with any_engine(kind) as (engine, model):
+        prompt = await engine.prepare(model, TOOLED)
+        pieces = await reply_to(engine, model, TOOLED, wish)
+        (*_, plain) = await reply_to(engine, model, TOOLED, Wish(5))
+    last = pieces[-1]
+    assert last.stop
+    assert plain.stop
+    assert last.stop.num_input in (None, plain.stop.num_input)
+    assert last.num_output <= wish.max_tokens
+    assert not prompt.is_exact or last.stop.num_input == prompt.num_tokens
+    assert not wish.opening or not "".join(piece.text for piece in pieces).startswith(wish.opening)
+
+
+async def test_llama_cpp_computes_the_opening_behind_the_prompt_and_is_given_the_grammar():
+    bare = await body_of("llamacpp", TOOLED, Wish(5))
+    body = await body_of("llamacpp", TOOLED, Wish(5, opening="one two three ", grammar=GRAMMAR))
+    assert body["prompt"] == [*bare["prompt"], 0, 1, 2]  # the mock numbers the words of each text
+    assert body["grammar"] == GRAMMAR.gbnf
+    assert "grammar" not in bare
+
+
+async def test_a_plain_upstream_is_given_the_schema_the_demand_and_the_opening():
+    body = await body_of("plain", TOOLED, Wish(5, opening="I look. ", grammar=GRAMMAR, forced=ForcedCall("weather")))
+    assert body["response_format"]["json_schema"]["schema"] == GRAMMAR.schema
+    assert body["tool_choice"]["function"] == {"name": "weather"}
+    assert body["messages"][-1] == {"role": "assistant", "content": "I look. "}

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from antiphon.core.clock import ManualClock
 from antiphon.core.errors import ApiError
@@ -25,6 +25,12 @@ pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 SECOND = Scope("org_second", "wrkspc_second")
 ALL = Page(None, None, 1000)
+
+
+def own_lines() -> Select[Any]:
+    """The audit, without the lines of the first start."""
+    audit = tables.audit
+    return select(audit).where(audit.c.action.like("%user.%") | audit.c.action.like("%member.%")).order_by(audit.c.id)
 
 
 async def settle(own: Books) -> None:
@@ -96,6 +102,39 @@ async def test_the_keys_of_who_is_removed_go_on_as_nobodys(backend: str):
         assert await members.list(own.scope, own.scope.workspace_id) == []
 
 
+async def test_a_key_that_a_role_refused_does_not_come_to_life_when_its_member_goes(backend: str):
+    async with books(backend) as own:
+        users, members = Users(own.accounts), WorkspaceMembers(own.accounts)
+        place = own.scope.workspace_id
+        await users.add(own.scope, OPERATOR, "first@example.com", "First", "owner")
+        ids: dict[str, str] = {}
+        for name, role, workspace_role, kind in (
+            ("billing", "billing", None, "api"),
+            ("limited", "developer", "workspace_billing", "api"),
+            ("reader", "billing", None, "admin"),
+            ("caller", "user", "workspace_developer", "api"),
+            ("boss", "admin", None, "api"),
+            ("second boss", "admin", None, "admin"),
+        ):
+            email = f"{name.replace(' ', '.')}@example.com"
+            user = await users.add(own.scope, OPERATOR, email, name, role)  # type: ignore[arg-type]
+            if workspace_role:
+                await members.add(own.scope, OPERATOR, place, user["id"], workspace_role)  # type: ignore[arg-type]
+            async with own.accounts.change(own.scope, OPERATOR) as change:
+                new = NewKey(kind, name, digest(SECRET.pepper, name), "...", created_by=user["id"])  # type: ignore[arg-type]
+                ids[name] = await add_key(change.connection, own.scope, new, change.now)
+            await users.remove(own.scope, Actor("apikey_a"), user["id"])
+        async with own.database.read() as connection:
+            statuses = dict((await connection.execute(select(tables.api_keys.c.name, tables.api_keys.c.status))).all())
+            noted = select(tables.audit).where(tables.audit.c.action == "api_key.updated")
+            lines = (await connection.execute(noted)).all()
+        refused = {"billing", "limited", "reader"}
+        assert {name for name in ids if statuses[name] == "inactive"} == refused
+        assert {name for name in ids if own.directory.holder_of(name) is None} == refused
+    assert {(line.actor, line.target) for line in lines} == {("apikey_a", ids[name]) for name in refused}
+    assert {json.loads(line.details)["status"] for line in lines} == {"inactive"}
+
+
 async def test_a_new_role_is_known_to_the_directory_at_once(backend: str):
     async with books(backend, ManualClock()) as own:
         user = await Users(own.accounts).add(own.scope, OPERATOR, "ada@example.com", "Ada", "developer")
@@ -163,7 +202,7 @@ async def test_every_change_leaves_a_line_that_says_who_and_from_where(backend: 
         await members.remove(own.scope, actor, place, user_id)
         await users.remove(own.scope, actor, user_id)
         async with own.database.read() as connection:
-            rows = (await connection.execute(select(tables.audit).order_by(tables.audit.c.id))).all()
+            rows = (await connection.execute(own_lines())).all()
     assert {(row.actor, row.address, row.target, row.organization_id) for row in rows} == {
         ("apikey_a", "10.0.0.1", user_id, own.scope.organization_id)
     }
@@ -184,4 +223,4 @@ async def test_what_is_refused_leaves_no_line(backend: str):
     async with books(backend) as own:
         await refusal(Users(own.accounts).remove(own.scope, OPERATOR, "user_x"))
         async with own.database.read() as connection:
-            assert not (await connection.execute(select(tables.audit))).all()
+            assert not (await connection.execute(own_lines())).all()

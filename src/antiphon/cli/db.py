@@ -16,12 +16,16 @@ app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 @app.command()
 def upgrade(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
     """Bring its tables to this release's version. `antiphon serve` does so too."""
-    from antiphon.cli.books import with_database
+    from antiphon.cli.books import with_new_database
     from antiphon.store import schema
+    from antiphon.store.db import Database
+
+    async def bring(database: Database) -> tuple[str | None, str | None]:
+        return await schema.upgrade(database), await schema.version(database)
 
     with plain_errors():
-        before = with_database(load_settings(config, data_dir=data_dir), schema.upgrade)
-    _tell({"before": before, "version": schema.HEAD}, f"The tables are of version {schema.HEAD}.", as_json=as_json)
+        before, version = with_new_database(load_settings(config, data_dir=data_dir), bring)
+    _tell({"before": before, "version": version}, f"The tables are of version {version}.", as_json=as_json)
 
 
 @app.command()
@@ -52,7 +56,7 @@ def backup(
 
     async def copy(database: Database) -> list[str]:
         if await schema.version(database) is None:
-            raise OperatorError(f"There is nothing in {settings.data_dir} yet: start the server first.")
+            raise OperatorError(f"There is nothing in {settings.data_dir} yet: start `antiphon serve` first.")
         return [str(path) for path in back_up(database, settings.data_dir, folder)]
 
     with plain_errors():

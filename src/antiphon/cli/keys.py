@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors, table, tell
-from antiphon.core.errors import ApiError, Kind, OperatorError
+from antiphon.core.errors import OperatorError
 from antiphon.settings import load_settings
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
@@ -57,9 +57,15 @@ def create(
         wish["expires_at"] = _in_future(expires_in) if expires_in else None
         body = json.dumps({field: value for field, value in wish.items() if value is not None}).encode()
         shown = _with_keys(data_dir, config, make)
-        if aws:
-            shown |= _pair_of(shown["id"], data_dir, config)
-    tell(shown, _words_of_new(shown), as_json=as_json)
+        try:
+            shown |= _pair_of(shown["id"], data_dir, config) if aws else {}
+        except OperatorError as error:
+            raise OperatorError(
+                f"The key is made, but no pair ({error}) "
+                f"Revoke it with `antiphon keys revoke {shown['id']}`, then try again."
+            ) from error
+        finally:  # the key is in the books, and shown this once
+            tell(shown, _words_of_new(shown), as_json=as_json)
 
 
 def _pair_of(key_id: str, data_dir: Path | None, config: Path | None) -> dict[str, str]:
@@ -127,15 +133,10 @@ def _with_keys(
     from antiphon.features.keys.service import Keys
 
     async def run(books: "Books") -> T:
-        try:
-            return await work(Keys(books.accounts, books.secret.pepper, SystemClock()), books.home)
-        except ApiError as error:
-            raise OperatorError(f"{error.message} {_ADVICE.get(error.kind, '')}".rstrip()) from error
+        return await work(Keys(books.accounts, books.secret.pepper, SystemClock()), books.home)
 
-    return with_books(load_settings(config, data_dir=data_dir), run)
-
-
-_ADVICE = {Kind.NOT_FOUND: "See `antiphon keys list` and `antiphon workspaces list`."}
+    unknown = "See `antiphon keys list` and `antiphon workspaces list`."
+    return with_books(load_settings(config, data_dir=data_dir), run, unknown)
 
 
 async def _all(keys: "Keys", home: "Scope") -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors, table, tell
-from antiphon.core.errors import ApiError, Kind, OperatorError
+from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
@@ -24,7 +24,7 @@ app = typer.Typer(help="Show and set rate limits and spend limits.", no_args_is_
 
 @app.command()
 def show(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show all limits that are set; `settings` are those of the organization that nothing was set for."""
+    """Show all limits that are set; `settings` are the server's, which hold where nothing was set."""
 
     async def read(books: "Books") -> dict[str, Any]:
         return await _shown(settings, books)
@@ -73,8 +73,9 @@ def change(
         if model and spend_per_month is not None:
             raise OperatorError("What may be spent is of all models together: set it without --model.")
         cents = None if spend_per_month is None else _cents(spend_per_month)
-        model_class = _class_of(settings, model)
-        shown = _run(settings, lambda books: _set(settings, books, party, model_class, changes, cents))
+        if model and len(model) > _MAX_NAME_CHARS:
+            raise OperatorError(f"No model has a name of more than {_MAX_NAME_CHARS} characters.")
+        shown = _run(settings, lambda books: _set(settings, books, party, model, changes, cents))
     tell(shown, table([("WHOSE", "MODEL", "LIMIT", "VALUE"), *_rows(shown)]), as_json=as_json)
 
 
@@ -82,7 +83,7 @@ async def _set(
     settings: Settings,
     books: "Books",
     party: "tuple[PartyKind, str]",
-    model_class: str,
+    model: str | None,
     changes: "list[LimitChange]",
     cents: str | None,
 ) -> dict[str, Any]:
@@ -93,6 +94,7 @@ async def _set(
 
     kind, party_id = party[0], party[1] or books.home.organization_id
     if changes:
+        model_class = await _class_of(settings, books, model) if model else ""
         rates = Rates(books.accounts, Catalog({}), settings)
         await rates.set(books.home, OPERATOR, kind, party_id, model_class, changes)
     spends = SpendLimits(books.accounts)
@@ -107,9 +109,11 @@ async def _shown(settings: Settings, books: "Books") -> dict[str, Any]:
     from antiphon.engines.catalog import Catalog
     from antiphon.features.rates.service import Rates
     from antiphon.features.rates.spends import SpendLimits
+    from antiphon.store.served import read_served
 
+    served = await read_served(books.accounts.database)
     return {
-        "settings": settings.rate_limits.model_dump(),
+        "settings": served.rate_limits if served else settings.rate_limits.model_dump(),
         "rate_limits": await Rates(books.accounts, Catalog({}), settings).stored(books.home),
         "spend_limits": await SpendLimits(books.accounts).stored(books.home),
     }
@@ -118,16 +122,7 @@ async def _shown(settings: Settings, books: "Books") -> dict[str, Any]:
 def _run(settings: Settings, work: Callable[["Books"], Coroutine[Any, Any, T]]) -> T:
     from antiphon.cli.books import with_books
 
-    async def run(books: "Books") -> T:
-        try:
-            return await work(books)
-        except ApiError as error:
-            raise OperatorError(f"{error.message} {_ADVICE.get(error.kind, '')}".rstrip()) from error
-
-    return with_books(settings, run)
-
-
-_ADVICE = {Kind.NOT_FOUND: "See `antiphon workspaces list` and `antiphon keys list`."}
+    return with_books(settings, work, "See `antiphon workspaces list` and `antiphon keys list`.")
 
 
 def _party(workspace: str | None, key: str | None, *, is_organization: bool) -> "tuple[PartyKind, str]":
@@ -162,11 +157,17 @@ def _cents(text: str) -> str:
     return str(int(found[1]) * 100 + int(found[2] or 0))
 
 
-def _class_of(settings: Settings, model: str | None) -> str:
-    """The class of models. What a name means beside the aliases, only a server knows, from its engine."""
-    if model and len(model) > _MAX_NAME_CHARS:
-        raise OperatorError(f"No model has a name of more than {_MAX_NAME_CHARS} characters.")
-    return settings.aliases.get(model, model) if model else ""
+async def _class_of(settings: Settings, books: "Books", model: str) -> str:
+    """The class of models that `model` means to the server. Aliases of these `settings` count first."""
+    from antiphon.store.served import read_served
+
+    served = await read_served(books.accounts.database)
+    if served is None:
+        raise OperatorError("Which models there are is known once the server has been ready: start `antiphon serve`.")
+    served = served._replace(aliases={**served.aliases, **settings.aliases})
+    if (meant := served.model_of(model)) is None:
+        raise OperatorError(f"There is no model {model!r}: the server has {', '.join(served.models)}.")
+    return meant
 
 
 def _rows(shown: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors, table, tell
-from antiphon.core.errors import ApiError, Kind, OperatorError
 from antiphon.core.scope import OrganizationRole
 from antiphon.settings import load_settings
 
@@ -70,13 +69,13 @@ def list_members(data_dir: DataDir = None, config: Config = None, as_json: AsJso
 
 @app.command()
 def remove(user_id: UserId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Remove a member. Their keys go on as nobody's: revoke them with `antiphon keys revoke`."""
+    """Remove a member. Keys that their role let work go on as nobody's: end them with `antiphon keys revoke`."""
     from antiphon.features.members.service import Users
     from antiphon.store.accounts import OPERATOR
 
     with plain_errors():
         done = _run(data_dir, config, lambda books: Users(books.accounts).remove(books.home, OPERATOR, user_id))
-    tell(done, f"The member {user_id} is removed. Their keys go on: see `antiphon keys list`.", as_json=as_json)
+    tell(done, f"The member {user_id} is removed. Keys that worked go on: see `antiphon keys list`.", as_json=as_json)
 
 
 @invites.command()
@@ -154,16 +153,8 @@ def delete(invite_id: InviteId, data_dir: DataDir = None, config: Config = None,
 def _run(data_dir: Path | None, config: Path | None, work: Callable[["Books"], Coroutine[Any, Any, T]]) -> T:
     from antiphon.cli.books import with_books
 
-    async def run(books: "Books") -> T:
-        try:
-            return await work(books)
-        except ApiError as error:
-            raise OperatorError(f"{error.message} {_ADVICE.get(error.kind, '')}".rstrip()) from error
-
-    return with_books(load_settings(config, data_dir=data_dir), run)
-
-
-_ADVICE = {Kind.NOT_FOUND: "See `antiphon members list` and `antiphon invites list`."}
+    unknown = "See `antiphon members list` and `antiphon invites list`."
+    return with_books(load_settings(config, data_dir=data_dir), work, unknown)
 
 
 def _parsed(kind: type[M], **fields: str) -> M:

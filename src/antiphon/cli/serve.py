@@ -47,7 +47,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
 
 async def _run(app: App, server: Server, *, as_json: bool) -> None:
     if first := await app.open():
-        _show_keys(first, server.url, as_json=as_json)
+        _show_or_tell(first, server.url, as_json=as_json)
     server.stop_on_signals()
     starting = app.tasks.spawn(_start(app, server), "start")
     serving = app.tasks.spawn(server.serve(), "serve")
@@ -72,6 +72,16 @@ async def _start(app: App, server: Server) -> None:
     if app.metrics_port is not None:
         typer.echo(f"metrics: http://{app.settings.host}:{app.metrics_port}/metrics")
     typer.echo(f"ready: {server.url} serves {app.catalog.models[0].id}")
+
+
+def _show_or_tell(keys: FirstKeys, url: str, *, as_json: bool) -> None:
+    try:
+        _show_keys(keys, url, as_json=as_json)
+    except OSError as error:
+        raise OperatorError(
+            f"The keys of the first start could not be printed ({error.strerror}): "
+            "`antiphon keys create --admin --name NAME` makes another."
+        ) from error
 
 
 def _show_keys(keys: FirstKeys, url: str, *, as_json: bool) -> None:

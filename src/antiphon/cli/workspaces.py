@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors, table, tell
-from antiphon.core.errors import ApiError, Kind, OperatorError
 from antiphon.settings import load_settings
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
@@ -78,15 +77,9 @@ def _with_workspaces(
     from antiphon.features.workspaces.service import Workspaces
 
     async def run(books: "Books") -> T:
-        try:
-            return await work(Workspaces(books.accounts), books.home)
-        except ApiError as error:
-            raise OperatorError(f"{error.message} {_ADVICE.get(error.kind, '')}".rstrip()) from error
+        return await work(Workspaces(books.accounts), books.home)
 
-    return with_books(load_settings(config, data_dir=data_dir), run)
-
-
-_ADVICE = {Kind.NOT_FOUND: "See `antiphon workspaces list`."}
+    return with_books(load_settings(config, data_dir=data_dir), run, "See `antiphon workspaces list`.")
 
 
 async def _all(workspaces: "Workspaces", home: "Scope") -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Keys: how they are made, and the only form in which they are stored."""
 
-import hashlib
 import hmac
 import secrets
 import zlib
@@ -27,7 +26,7 @@ def hint_of(key: str) -> str:
 
 def digest(pepper: bytes, key: str) -> str:
     """HMAC-SHA256 of `key` under the server's own `pepper`, in hex: what is stored instead of the key."""
-    return hmac.new(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, key.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
 def _checksum(body: str) -> str:

@@ -49,27 +49,47 @@ class Keeper:
         """Calls that have ended and are not in the database. Of those left to the disk, no fewer than are there."""
         return len(self._waiting) + _MAX_WAITING * len(self._sealed)
 
-    async def open(self) -> None:
-        """Begin a journal, and take up what dead processes have left. Raises OperatorError."""
+    def begin_journal(self) -> None:
+        """Needs no database. Raises OperatorError."""
         try:
             self._journal = Journal(self._folder)
+        except OSError as error:
+            raise OperatorError(
+                f"Cannot use the journal {self._folder} ({error.strerror}): give the server's user the right to it."
+            ) from error
+
+    async def open(self) -> None:
+        """Take up what dead processes have left; what cannot be read is left to the next start.
+
+        Raises OperatorError if no journal can be begun, where that has not been done yet.
+        """
+        if not hasattr(self, "_journal"):
+            self.begin_journal()
+        try:
             for dead in abandoned(self._folder):
                 await self._try_to_take_up(dead)
         except OSError as error:
-            raise OperatorError(f"Cannot use the journal {self._folder} ({error.strerror}).") from error
+            log.error("the journals in %s are left to the next start: %s", self._folder, error)
 
     async def _try_to_take_up(self, dead: Abandoned) -> None:
         try:
             await self._take_up(dead)
-        except ApiError:
+        except (ApiError, OSError) as error:
+            if isinstance(error, OSError):  # the other is told by the database
+                log.error("a piece of the journal cannot be read: %s", error)
             log.warning("the journal %s is left to the next start", dead.home)
             dead.release()
 
     async def _take_up(self, dead: Abandoned) -> None:
         """Only the last piece knows which calls were open when the process died."""
-        pages = Pages([], [], 0)
+        pages, unreadable = Pages([], [], 0), None
         for path in dead.pieces:
-            pages = await self._commit_piece(path)
+            try:
+                pages = await self._commit_piece(path)
+            except OSError as error:
+                unreadable = error  # what the others hold is charged all the same
+        if unreadable:
+            raise unreadable
         cut = [call.cut(self.prices) for call in pages.open]
         await self._commit_all(cut)
         dead.remove()
@@ -134,12 +154,13 @@ class Keeper:
                 self._due.set()
 
     async def flush(self) -> None:
-        """Bring everything into the database that has ended by now. Raises 529 if the database is away."""
+        """Bring everything into the database that has ended by now. Raises 529 if the database is away, and OSError."""
         async with self._committing:
             self._write_again()
             while self._sealed:
                 await self._commit_piece(self._sealed[0])
-                self._sealed.popleft().unlink()
+                self._sealed[0].unlink()
+                self._sealed.popleft()
             num_left = len(self._waiting)
             while num_left:
                 entries = self._waiting[: min(num_left, NUM_TOGETHER)]
@@ -191,7 +212,7 @@ class Keeper:
             log.warning("the journal %s cannot be begun anew (%s)", self._folder, error)
 
     async def _commit_piece(self, path: Path) -> Pages:
-        pages = await asyncio.to_thread(lambda: read_lines(path.read_bytes()))
+        pages = await asyncio.to_thread(_read, path)
         if pages.num_broken:
             log.error("%s has %d lines that cannot be read", path, pages.num_broken)
         await self._commit_all(pages.ended)
@@ -240,9 +261,21 @@ class Keeper:
             self._timer.cancel()
         try:
             await self.flush()
-        except ApiError:
-            log.warning("%d calls stay in the journal, until the next start", len(self._waiting))
-        self._journal.close(is_needed=bool(self._open or self._waiting or self._sealed))
+        except (ApiError, OSError) as error:
+            why = "the database is away" if isinstance(error, ApiError) else error
+            log.warning("%d calls stay in the journal, until the next start: %s", len(self._waiting), why)
+        try:
+            self._journal.close(is_needed=bool(self._open or self._waiting or self._sealed))
+        except OSError as error:
+            log.warning("the journal %s cannot be taken away: %s", self._folder, error)
+
+
+def _read(path: Path) -> Pages:
+    """Raises OSError that names `path`, which the error of a read alone does not."""
+    try:
+        return read_lines(path.read_bytes())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _is_refusal(error: DBAPIError) -> bool:

@@ -31,15 +31,28 @@ def _insert(connection: AsyncConnection, table: Table) -> Any:
 
 
 async def add_entries(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
-    """Store each message once, however often it comes, and count those that are new.
-
-    All rows are one parameter, a JSON text: bound one by one, their values cost twice the processor time.
-    """
+    """Store each message once, however often it comes, and count those that are new."""
     rows = {entry.start.message_id: entry.as_row() for entry in entries}
-    given = orjson.dumps([list(row.values()) for row in rows.values()]).decode()
-    new = (await connection.execute(_add(connection.dialect.name), {"rows": given})).scalars().all()
+    new = await _add_new(connection, rows)
     if hours := _hours(rows[message_id] for message_id in new):
         await connection.execute(_count(connection), hours)
+
+
+async def _add_new(connection: AsyncConnection, rows: Mapping[str, dict[str, Any]]) -> Iterable[str]:
+    """The ids of those that were not there. Most often none was, and SQLite's driver tells that at the least cost."""
+    if connection.dialect.name == "sqlite":
+        async with connection.begin_nested() as attempt:
+            values = [tuple(row.values()) for row in rows.values()]
+            if (await connection.exec_driver_sql(_ADD_PLAINLY, values)).rowcount == len(values):
+                return rows
+            await attempt.rollback()
+    given = orjson.dumps([list(row.values()) for row in rows.values()]).decode()
+    return (await connection.execute(_add(connection.dialect.name), {"rows": given})).scalars().all()
+
+
+_ADD_PLAINLY = (
+    f"INSERT INTO usage ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
+)
 
 
 @cache

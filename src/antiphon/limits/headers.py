@@ -53,21 +53,21 @@ _OUTPUT_TOKENS = _names("output-tokens")
 
 
 def _headers(names: _Names, gauge: Gauge, num_left: int, now_s: float) -> tuple[Header, Header, Header]:
-    limit, remaining, reset = names
+    return _written(names, gauge.limit, max(0, num_left), whole_seconds(now_s + gauge.full_in_s))
+
+
+@lru_cache(maxsize=1024)
+def _written(names: _Names, limit: int, remaining: int, reset_s: int) -> tuple[Header, Header, Header]:
+    """Many replies of a second tell the same."""
     return (
-        (limit, b"%d" % gauge.limit),
-        (remaining, b"%d" % max(0, num_left)),
-        (reset, _time(whole_seconds(now_s + gauge.full_in_s))),
+        (names[0], b"%d" % limit),
+        (names[1], b"%d" % remaining),
+        (names[2], rfc3339(reset_s).encode()),
     )
 
 
 def _in_thousands(gauge: Gauge) -> int:
     return min((int(gauge.level) + 500) // 1000 * 1000, gauge.limit)
-
-
-@lru_cache(maxsize=256)
-def _time(seconds: int) -> bytes:
-    return rfc3339(seconds).encode()
 
 
 def whole_seconds(seconds: float) -> int:

@@ -152,8 +152,10 @@ def _charge(buckets: list[Bucket], num: int, now_s: float) -> None:
 
 
 def _scarcest(buckets: list[Bucket], now_s: float) -> Gauge | None:
+    if not buckets:
+        return None
     gauges = [Gauge(bucket.level(now_s), bucket.capacity, bucket.seconds_until_full(now_s)) for bucket in buckets]
-    return min(gauges, default=None)
+    return gauges[0] if len(gauges) == 1 else min(gauges)
 
 
 def _shortages(accounts: list[Account], num_input: int, now_s: float) -> Iterator[Shortage]:

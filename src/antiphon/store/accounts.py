@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock
+from antiphon.core.errors import ApiError
 from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.core.secrets import KeyKind
@@ -68,7 +69,8 @@ class Accounts:
         async with self.database.write() as connection:
             yield Change(connection, scope, actor, self._clock.now())
             await bump(connection)
-        await self._directory.refresh()
+        with suppress(ApiError):  # the change is made all the same; the directory soon asks again
+            await self._directory.refresh()
 
 
 async def bump(connection: AsyncConnection) -> None:

@@ -52,6 +52,18 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
 
+    @property
+    def name(self) -> str:
+        """What it is called in the log: nothing else of its URL, which may hold a password anywhere."""
+        if self.is_sqlite:
+            return str(self.url.database)
+        return f"{self.url.database} on {self.url.host or self.url.query.get('host') or 'this machine'}"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether SQLite has its file; of PostgreSQL only a connection can tell."""
+        return not self.is_sqlite or Path(self.url.database or "").exists()
+
     def create(self) -> None:
         """See that SQLite's file is there, and its owner's alone. Raises OSError."""
         if self.is_sqlite and self.url.database:
@@ -81,6 +93,25 @@ class Database:
 _UNUSABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError, TimeoutError)
 """Not a broken constraint, which is the caller's to explain, and no mistake in a statement, which is ours."""
 
+_START = "see that it runs and that this server may use it."
+_NO_RIGHT = "give the user of the database's URL the right to use it."
+_STATES = {
+    "08": _START,
+    "25006": "it is read-only: see whether it is a standby, and set default_transaction_read_only = off.",
+    "28": "see the user and the password of database_url.",
+    "3D": "see the name of the database in database_url, or create that database.",
+    "42501": _NO_RIGHT,
+    "53100": "make room on its disk.",
+    "53300": "raise its max_connections, or run fewer servers.",
+    "53": "give it more memory, or less to do.",
+    "57": "it starts, stops or was told to cancel: see its own log if this goes on.",
+    "58": "its machine has a fault: see its own log.",
+}
+"""Which of PostgreSQL's SQLSTATEs mean that the database cannot be used, by how they begin, and what to do then.
+
+Source: PostgreSQL's manual, appendix A.
+"""
+
 
 class _told:
     """Turn what befalls a database into one answer for the client, and one sentence for the operator."""
@@ -92,24 +123,29 @@ class _told:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, _UNUSABLE) or type(error) is exc.DatabaseError:  # the latter: the file is damaged
-            why = error.orig if isinstance(error, exc.DBAPIError) else error
+        if error is None:
+            return
+        why = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
+        advice = _advice_of_state(why)
+        if advice or isinstance(error, _UNUSABLE) or type(error) is exc.DatabaseError:  # the last: a damaged file
             self._database.num_failures += 1
-            where = self._database.url.render_as_string()
-            log.error("the database %s failed (%s): %s", where, why, _advice(str(why)))
+            log.error("the database %s failed (%s): %s", self._database.name, why, advice or _advice(str(why)))
             raise overloaded() from error
 
 
+def _advice_of_state(why: BaseException) -> str | None:
+    state = str(getattr(why, "sqlstate", None))
+    return next((advice for mark, advice in _STATES.items() if state.startswith(mark)), None)
+
+
 def _advice(why: str) -> str:
-    for mark, advice in _ADVICE.items():
-        if mark in why:
-            return advice
-    return "see that it runs and that this server may use it."
+    return next((advice for mark, advice in _ADVICE.items() if mark in why), _START)
 
 
 _ADVICE = {
     "locked": "another process holds it for too long; look for a backup or a tool that has it open.",
     "full": "make room on its disk.",
+    "disk I/O": "its disk cannot be read or written: see the system's log, and restore a backup if it is broken.",
     "readonly": "give the server's user the right to write it.",
     "not a database": "restore a backup.",
     "malformed": "restore a backup.",

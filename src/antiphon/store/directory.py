@@ -118,7 +118,7 @@ class Directory:
             await sleep(self._clock, _LOOK_EVERY_S)
             try:
                 await self.refresh()
-            except ApiError:
+            except (ApiError, OSError):
                 continue  # told by the database; calls ask for themselves meanwhile
 
 

@@ -82,11 +82,19 @@ def open_secret(data_dir: Path, configured: str | None) -> Secret:
         if not path.exists():
             old = read_old_file(data_dir)
             _write(path, old.pepper if old else secrets.token_hex(_NUM_BYTES))
-        return Secret(bytes.fromhex(path.read_text()))
+        return Secret(_parse(path.read_text()))
     except ValueError as error:
         raise OperatorError(f"{path} is damaged: restore it from a backup; without it no stored key works.") from error
     except OSError as error:
         raise OperatorError(f"Cannot use {path} ({error.strerror}): choose another folder with --data-dir.") from error
+
+
+def _parse(text: str) -> bytes:
+    """Raises ValueError for anything but 32 bytes in hex: with an empty pepper everybody could guess the digests."""
+    value = bytes.fromhex(text)
+    if len(value) != _NUM_BYTES:
+        raise ValueError(f"{len(value)} bytes, not {_NUM_BYTES}")
+    return value
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,10 +10,12 @@ from typing import Any, cast
 import orjson
 
 from antiphon.core.errors import OperatorError
+from antiphon.telemetry.logs import without_keys
 
 log = logging.getLogger("antiphon.telemetry")
 
 _MAX_BYTES = 64 * 1024 * 1024
+_MARK = b"sk-ant-"
 _MAX_CHARS = {"asked": 256, "model": 256, "error": 500}
 """What may hold a client's own words is clipped."""
 
@@ -46,7 +48,7 @@ class RequestLog:
         if self._is_closed:
             return
         try:
-            self._size += os.write(self._file, orjson.dumps(_clipped(line), option=orjson.OPT_APPEND_NEWLINE))
+            self._size += os.write(self._file, _bytes_of(line))
             if self._size > _MAX_BYTES:
                 self._rotate()
         except OSError as error:
@@ -70,8 +72,18 @@ class RequestLog:
             os.close(self._file)
 
 
+def _bytes_of(line: dict[str, Any]) -> bytes:
+    """A client may send a key where a model's name belongs: of that no more than its kind is written."""
+    written = orjson.dumps(_clipped(line), option=orjson.OPT_APPEND_NEWLINE)
+    return without_keys(written.decode()).encode() if _MARK in written else written
+
+
 def _clipped(line: dict[str, Any]) -> dict[str, Any]:
-    long = {name: line[name][:limit] for name, limit in _MAX_CHARS.items() if len(line.get(name) or "") > limit}
+    long = {
+        name: without_keys(line[name][: 2 * limit])[:limit]
+        for name, limit in _MAX_CHARS.items()
+        if len(line.get(name) or "") > limit
+    }
     return line | long if long else line
 
 

@@ -59,7 +59,7 @@ class Reading:
         self._thoughts: list[str] = []
         self._signed: list[str] = []
         self._call: _Call | None = None
-        self._is_forced = bool(script.offer.forced)
+        self._is_forced = bool(script.offer.forced) or script.is_document
         self.is_thinking = script.is_thinking
         self.num_calls = 0
         """Calls that the client has to answer."""

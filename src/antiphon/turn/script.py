@@ -42,6 +42,11 @@ class Script(NamedTuple):
     document: JsonObject | None = None
 
     @property
+    def is_document(self) -> bool:
+        """Whether the reply is the document from its first word on: no thinking and no call can come before it."""
+        return self.document is not None and not self.is_thinking and not self.offer.callable
+
+    @property
     def schemas(self) -> Mapping[str, JsonObject]:
         return {name: tool.schema for name, tool in self.offer.callable.items()}
 

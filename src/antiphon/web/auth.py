@@ -1,4 +1,4 @@
-"""Who calls: the credential of a request, in either header, and whether it is good for what is asked."""
+"""Who calls: the credential of a request, in whichever header, and whether it is good for what is asked."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -16,11 +16,11 @@ _WRONG_KEY = {"2023-06-01": "invalid x-api-key", "2026-10-21": "API key is inval
 
 
 async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
-    """The holder of the key in `x-api-key`, else in `Authorization: Bearer`, else of the pair that signed the request.
+    """The holder of the key in `x-api-key`, `api-key` or `Authorization: Bearer`, else of the pair that has signed.
 
     Raises 401 in the version's own words, for a key of the other kind too, and 403 for a good key in a wrong place.
     """
-    key = call.header(b"x-api-key") or _bearer(call)
+    key = call.header(b"x-api-key") or call.header(b"api-key") or _bearer(call)
     if not key:
         if (authorization := call.header(b"authorization") or "").startswith(sigv4.ALGORITHM):
             principal = await _signer_of(call, authorization, kind)

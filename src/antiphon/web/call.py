@@ -1,6 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NewType
@@ -17,7 +17,8 @@ from antiphon.core.tasks import TaskGroup
 from antiphon.encode.envelope import error_body
 from antiphon.encode.sse import encode_error
 from antiphon.settings import Settings
-from antiphon.store.directory import Directory
+from antiphon.store.directory import MAX_AGE_S, Directory
+from antiphon.telemetry import logs
 from antiphon.web.body import charset, read_body
 from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
@@ -65,6 +66,7 @@ class Manners(NamedTuple):
     break_off: Callable[[ApiError, str], bytes]
     """The same as the last frame of a stream."""
     id_headers: tuple[bytes, ...] = (b"request-id",)
+    id_prefix: str = "req"
 
 
 def _refuse(error: ApiError, call_id: str) -> tuple[int, Sequence[_Header], bytes]:
@@ -94,11 +96,20 @@ class PublicCall:
         """Whether it came when the server was about to end: then only the public is served."""
         self._has_started = False
         self.caller: Principal | None = None
+        self.readmit: Callable[[], Awaitable[object]] | None = None
+        """Asks once more whether the caller's key works: a body may take a minute to come."""
         self.more_headers: Sequence[_Header] = ()
         """What every answer to this call says beside its own headers."""
         self.manners = NATIVE
         self.receive = receive
         self.send = send
+
+    def adopt(self, manners: Manners) -> None:
+        """Speak so from now on, and be known by an id of that kind."""
+        self.manners = manners
+        if manners.id_prefix != "req":
+            self.id = manners.id_prefix + self.id.removeprefix("req")
+            logs.request_id.set(self.id)
 
     @property
     def params(self) -> dict[str, str]:
@@ -121,7 +132,10 @@ class PublicCall:
 
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
-        return transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
+        content = transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
+        if self.readmit and self.shared.clock.monotonic() - self.started_at > MAX_AGE_S:
+            await self.readmit()
+        return content
 
     def watch(self) -> Watch:
         return Watch(self.connection, self.shared.live)

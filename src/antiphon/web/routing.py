@@ -1,6 +1,7 @@
 """From a path and a method to a handler; the type of its parameter says who may call it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 
 from starlette.routing import Route, Router
@@ -42,7 +43,8 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: PublicCall = scope["antiphon.call"]
-        call.outcome.route, call.manners = self._path, self._manners
+        call.outcome.route = self._path
+        call.adopt(self._manners)
         found = self._handlers.get(scope["method"])
         if found is None:
             raise ApiError(Kind.METHOD_NOT_ALLOWED, "Method Not Allowed", headers={"allow": self._allow})
@@ -78,6 +80,7 @@ async def _admit(call: PublicCall, admission: _Admission) -> None:
     if call.is_late:
         raise overloaded()
     call.caller = await authenticate(call, admission.kind)
+    call.readmit = partial(authenticate, call, admission.kind)
     if not admission.has_version:
         return
     call.version = versions.from_header(call.header(b"anthropic-version"))

@@ -8,12 +8,16 @@ import pytest
 from sqlalchemy import select
 
 from antiphon.app import App, create_app
-from antiphon.core.errors import OperatorError
+from antiphon.core.errors import OperatorError, overloaded
 from antiphon.core.secrets import digest, new_key
+from antiphon.ledger.keeper import Keeper
 from antiphon.settings import Settings
 from antiphon.store import tables
+from antiphon.store.db import Database, url_of
+from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys
 from antiphon.store.secret import open_secret
+from tests.fixtures.databases import new_postgres_url
 
 
 async def opened(folder: Path, **settings: object) -> tuple[App, FirstKeys | None]:
@@ -89,6 +93,57 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str):
     (tmp_path / name).write_text("no hex, no JSON")
     with pytest.raises(OperatorError, match=f"{name} is damaged"):
         open_secret(tmp_path, None)
+
+
+@pytest.mark.parametrize("text", ["", "00" * 31, "00" * 33])
+def test_a_secret_of_any_other_length_is_none(tmp_path: Path, text: str):
+    (tmp_path / "secret.key").write_text(text)
+    with pytest.raises(OperatorError, match=r"secret\.key is damaged"):
+        open_secret(tmp_path, None)
+
+
+async def test_no_key_is_made_where_the_journal_cannot_be(tmp_path: Path):
+    (tmp_path / "journal").write_text("")
+    app = create_app(Settings(data_dir=tmp_path, engine="fake:"))  # type: ignore[arg-type]
+    with pytest.raises(OperatorError, match="Cannot use the journal"):
+        await app.open()
+    await app.aclose()
+    (tmp_path / "journal").unlink()
+    app, first = await opened(tmp_path)
+    await app.aclose()
+    assert first
+
+
+async def test_the_first_keys_are_shown_even_if_the_database_then_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def fail(self: object) -> None:
+        raise overloaded()
+
+    monkeypatch.setattr(Directory, "refresh", fail)
+    app, first = await opened(tmp_path)
+    monkeypatch.setattr(Keeper, "spent", lambda *_: fail(app))
+    with pytest.raises(OperatorError, match="What has been spent cannot be read"):
+        await app.start()
+    await app.aclose()
+    assert first
+    assert first.admin
+
+
+async def test_a_read_only_database_at_the_start_is_the_operators_mistake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    url = new_postgres_url()
+    database = Database(url_of(tmp_path, url))
+    async with database.write() as connection:
+        name = database.url.database
+        await connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await database.aclose()
+    app = create_app(Settings(data_dir=tmp_path, engine="fake:", database_url=url))  # type: ignore[arg-type]
+    with pytest.raises(OperatorError, match="database cannot be used"):
+        await app.open()
+    await app.aclose()
+    assert "it is read-only" in caplog.text
 
 
 def test_a_folder_that_cannot_be_used_is_the_operators_mistake(tmp_path: Path):

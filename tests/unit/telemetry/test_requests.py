@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.core.errors import OperatorError
+from antiphon.core.secrets import new_key
 from antiphon.telemetry import requests
 from antiphon.telemetry.requests import RequestLog, find_request
 
@@ -141,3 +142,15 @@ def test_a_line_is_json(tmp_path: Path):
 
 def num_open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("before", ["", "m" * 240])
+def test_a_key_in_the_place_of_a_model_is_not_written(tmp_path: Path, before: str):
+    key = new_key("api")
+    log = RequestLog(tmp_path)
+    log.append(line(model=before + key, asked=before + key, error=f"model: {key}"))
+    log.close()
+    written = (tmp_path / "requests.jsonl").read_text()
+    assert written.count("sk-ant-phon1-...") >= 1
+    assert key[13:20] not in written
+    assert json.loads(written)["error"] == "model: sk-ant-phon1-..."

@@ -51,13 +51,17 @@ class Users:
         return _user(user) | {"role": role}
 
     async def remove(self, scope: Scope, actor: Actor, user_id: str) -> Object:
-        """Their keys stay, and go on as nobody's. Raises 404, and 400 `cannot_remove_last_member`."""
+        """Their keys stay, and those that their role let work go on as nobody's; the others become inactive.
+
+        Raises 404, and 400 `cannot_remove_last_member`.
+        """
         async with self._accounts.change(scope, actor) as change:
             await store.hold_organization(change.connection, scope)
             user = found(await store.find_user(change.connection, scope, user_id), "User")
             if await _is_last_administrator(change, user):
                 words = "The last member who administers the organization cannot be removed. Add another one first."
                 raise _refused("cannot_remove_last_member", words)
+            await _stop_refused_keys(change, user)
             await store.remove_user(change.connection, scope, user_id)
             await change.note("user.removed", user_id, email=user.email)
         return {"id": user_id, "type": "user_deleted"}
@@ -137,6 +141,16 @@ async def _join(change: Change, email: str, name: str, role: OrganizationRole) -
     user_id = await store.add_user(change.connection, change.scope, email, name, role, change.now)
     await change.note("user.added", user_id, email=email, role=role)
     return _user(found(await store.find_user(change.connection, change.scope, user_id), "User"))
+
+
+async def _stop_refused_keys(change: Change, user: Row[Any]) -> None:
+    """A key that belongs to nobody is held to no role: what `user`'s role refused must not work from now on."""
+    for key in await store.keys_of(change.connection, change.scope, user.id):
+        member = Member(user.id, user.role, key.workspace_role)
+        works = roles.may_administer(member) if key.kind == "admin" else roles.may_call(member)
+        if not works:
+            await store.deactivate_key(change.connection, change.scope, key.id)
+            await change.note("api_key.updated", key.id, status="inactive", user_id=user.id)
 
 
 async def _check_is_new(change: Change, email: str) -> None:

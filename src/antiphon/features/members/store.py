@@ -1,5 +1,6 @@
 """Users, invites and members of workspaces, in SQL."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from antiphon.core.ids import new_id
 from antiphon.core.scope import OrganizationRole, Scope
 from antiphon.store.listing import Part, Wanted, list_rows
-from antiphon.store.tables import invites, organizations, users, workspace_members, workspaces
+from antiphon.store.tables import api_keys, invites, organizations, users, workspace_members, workspaces
 from antiphon.wire.members import InviteFilter, UserFilter
 
 
@@ -60,6 +61,25 @@ async def remove_user(connection: AsyncConnection, scope: Scope, user_id: str) -
     """With their places in workspaces; their keys stay."""
     mine = and_(users.c.organization_id == scope.organization_id, users.c.id == user_id)
     await connection.execute(delete(users).where(mine))
+
+
+async def keys_of(connection: AsyncConnection, scope: Scope, user_id: str) -> Sequence[Row[Any, Any, Any]]:
+    """(id, kind, workspace_role) of the user's active keys, held until the transaction ends."""
+    members = workspace_members.c
+    place = and_(members.user_id == user_id, members.workspace_id == api_keys.c.workspace_id)
+    query = (
+        select(api_keys.c.id, api_keys.c.kind, members.workspace_role)
+        .outerjoin(workspace_members, place)
+        .where(api_keys.c.organization_id == scope.organization_id, api_keys.c.created_by == user_id)
+        .where(api_keys.c.status == "active")
+        .order_by(api_keys.c.id)
+    )
+    return (await connection.execute(query.with_for_update(of=api_keys))).all()
+
+
+async def deactivate_key(connection: AsyncConnection, scope: Scope, key_id: str) -> None:
+    mine = and_(api_keys.c.organization_id == scope.organization_id, api_keys.c.id == key_id)
+    await connection.execute(update(api_keys).where(mine).values(status="inactive"))
 
 
 async def list_invites(

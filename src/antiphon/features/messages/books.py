@@ -1,6 +1,6 @@
 """What a call is counted in: its limits, what it costs, the ledger, the metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from antiphon.core.scope import Principal
@@ -38,6 +38,10 @@ class Books:
         reservation = await self.limits.reserve(parties, model.label, num_input)
         return Account(self, caller, model.id, num_input, parties, reservation)
 
+    def check_spending(self, principal: Principal) -> None:
+        """Raises 429 where the month's budget is spent."""
+        self.spending.check(self.policy.parties_of(principal))
+
     async def count(self, principal: Principal, model: Model) -> Headers:
         """Let one count of tokens pass, or raise 429."""
         return await self.limits.count(self.policy.parties_of(principal), model.label)
@@ -63,6 +67,7 @@ class Account:
         self._reservation = reservation
         self._meter: Meter | None = None
         self._used: Used | None = None
+        self._is_over = False
 
     @property
     def headers(self) -> Headers:
@@ -86,10 +91,16 @@ class Account:
         if self._meter:
             self._meter.note(num_output)
 
-    def end(self, usage: Usage, ending: Ending) -> None:
-        """Only the first time counts."""
-        if self._meter is None or self._used is not None:
+    def end(self, usage: Usage, ending: Ending, num_output: int) -> None:
+        """Only the first time counts. `num_output` were really made; a call that failed before any costs nothing."""
+        if self._meter is None or self._is_over:
             return
+        self._is_over = True
+        if ending == "failed" and not num_output:
+            self._meter.end(Usage(0, 0), ending)
+            return
+        if ending != "done":
+            usage = replace(usage, output_tokens=num_output)
         written = usage.cache_creation_5m + usage.cache_creation_1h
         self._used = Used(usage.input_tokens + written, usage.output_tokens)
         if cost := self._meter.end(usage, ending):

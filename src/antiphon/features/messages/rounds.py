@@ -1,6 +1,6 @@
 """One reply out of as many of the engine's outputs as it takes: it is asked again where the reply takes a turn."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -28,17 +28,22 @@ class Task(NamedTuple):
     wish: Wish
 
 
-async def play(task: Task, assembler: Assembler, tools: ServerTools) -> AsyncGenerator[list[Event], None]:
-    """The events of the reply, from the first to the last."""
+async def play(
+    task: Task, assembler: Assembler, tools: ServerTools, meter: Callable[[], None]
+) -> AsyncGenerator[list[Event], None]:
+    """The events of the reply, from the first to the last; `meter` is called before each burst of them."""
     yield assembler.start()
     if not task.plan.has_room:
-        yield assembler.feed_nothing()
+        events = assembler.feed_nothing()
+        meter()
+        yield events
         return
     num_calls = 0
     while True:
         async with aclosing(task.model.engine.generate(task.model.id, task.prompt, task.wish)) as bursts:
             async for pieces in bursts:
                 if events := assembler.feed(pieces):
+                    meter()
                     yield events
                 if assembler.is_done:
                     return
@@ -57,7 +62,9 @@ async def play(task: Task, assembler: Assembler, tools: ServerTools) -> AsyncGen
         task = await _after_call(task, asked, result, assembler)
         yield assembler.begin_again(result.block, task.prompt, result.found)
         if num_calls == MAX_ROUNDS:
-            yield assembler.pause()
+            events = assembler.pause()
+            meter()
+            yield events
             return
 
 

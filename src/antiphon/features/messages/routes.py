@@ -22,12 +22,14 @@ def routes(messages: Messages) -> list[Route]:
             request = parse_message(body, call.version, strict=call.shared.settings.strict, betas=call.betas)
             call.outcome.model = request.model
             async with messages.create(caller_of(call), request) as reply:
-                call.more_headers = reply.headers
                 try:
                     if request.stream:
+                        call.more_headers = reply.headers
                         await send_events(call, reply.events, sse.encode)
                     else:
-                        await call.reply_json((await collect(reply.events)).as_json())
+                        message = await collect(reply.events)
+                        call.more_headers = reply.headers  # as they are now
+                        await call.reply_json(message.as_json())
                 finally:
                     call.outcome.note(reply.model, reply.usage)
 

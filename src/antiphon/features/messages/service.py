@@ -1,7 +1,7 @@
 """One call of a model, from a valid request to its events."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
 from antiphon.core.errors import ApiError, invalid
@@ -84,9 +84,15 @@ class Messages:
         return Count(read.counted.prompt.num_tokens, read.num_original), headers
 
     @asynccontextmanager
-    async def create(self, caller: Caller, request: MessageRequest) -> AsyncGenerator[Reply, None]:
+    async def create(
+        self, caller: Caller, request: MessageRequest, document: JsonObject | None = None
+    ) -> AsyncGenerator[Reply, None]:
+        """`document` is a schema for the whole text that is kept as far as it can be, and that nothing refuses."""
         model = self.resolve(caller.principal, request.model)
+        self._books.check_spending(caller.principal)  # before its prompt is worth the engine's time
         order = await self._order(caller.principal, request, model)
+        if document is not None:
+            order = order._replace(script=(order.script or Script(form=model.spec.form))._replace(document=document))
         async with self.call(caller, model, order) as reply:
             yield reply
 
@@ -99,35 +105,40 @@ class Messages:
         plan = _plan(model, prompt, order)
         account = await self._books.open(caller, model, prompt.num_tokens)
         try:
-            await model.pool.acquire(caller.principal.scope.workspace_id)
+            await _acquire(model, caller, account)
             try:
                 account.begin(plan.message_id)
                 task = Task(model, order.chat, prompt, plan, _wish(order, plan))
-                async with self._reply(task, account, timing) as reply:
-                    yield reply
+                assembler = Assembler(plan)
+                events = play(task, assembler, _tools_of(plan), _meter(assembler, account, timing))
+                try:
+                    yield Reply(model.id, events, assembler, account)
+                except ApiError:
+                    account.end(assembler.usage, "failed", assembler.num_output)
+                    raise
+                finally:
+                    await self._end(task, events, assembler, account, timing)
             finally:
                 model.pool.release()
         finally:
             await account.close()
 
-    @asynccontextmanager
-    async def _reply(self, task: Task, account: Account, timing: Timing) -> AsyncGenerator[Reply, None]:
-        assembler = Assembler(task.plan)
-        deferred = task.plan.script.offer.deferred if task.plan.script else ()
-        events = _metered(play(task, assembler, ServerTools(searches(deferred))), assembler, account, timing)
+    async def _end(
+        self,
+        task: Task,
+        events: AsyncGenerator[list[Event], None],
+        assembler: Assembler,
+        account: Account,
+        timing: Timing,
+    ) -> None:
+        usage = assembler.usage
         try:
-            yield Reply(task.model.id, events, assembler, account)
-        except ApiError:
-            account.end(assembler.usage, "failed")
-            raise
+            await events.aclose()
         finally:
-            try:
-                await events.aclose()
-            finally:
-                account.end(assembler.usage, "left")
-                self._metrics.count_tokens(task.model.label, assembler.usage)
-                if not task.wish.is_awaited_whole:
-                    self._metrics.count_pace(task.model.label, timing, assembler.num_output)
+            account.end(usage, "left", assembler.num_output)
+            self._metrics.count_tokens(task.model.label, usage)
+            if not task.wish.is_awaited_whole:
+                self._metrics.count_pace(task.model.label, timing, assembler.num_output)
 
     def resolve(self, principal: Principal, name: str) -> Model:
         """Raises 404 for a model that there is not, and 403 for one that the key may not use."""
@@ -168,18 +179,31 @@ class Messages:
         return Signer(self._signing_key, principal.scope.workspace_id)
 
 
-async def _metered(
-    events: AsyncGenerator[list[Event], None], assembler: Assembler, account: Account, timing: Timing
-) -> AsyncGenerator[list[Event], None]:
-    """The same events. The call is in the books before the last of them goes out."""
-    async with aclosing(events):
-        async for burst in events:
-            account.note(assembler.num_output)
-            if assembler.num_output:
-                timing.note_output()
-            if assembler.is_done:
-                account.end(assembler.usage, "done")
-            yield burst
+def _tools_of(plan: Plan) -> ServerTools:
+    return ServerTools(searches(plan.script.offer.deferred if plan.script else ()))
+
+
+def _meter(assembler: Assembler, account: Account, timing: Timing) -> Callable[[], None]:
+    """To be called before each burst goes out: the call is in the books before the last one."""
+
+    def meter() -> None:
+        if num_output := assembler.num_output:
+            account.note(num_output)
+            timing.note_output()
+        if assembler.is_done:
+            account.end(assembler.usage, "done", num_output)
+
+    return meter
+
+
+async def _acquire(model: Model, caller: Caller, account: Account) -> None:
+    """A slot; the refusal of a full queue tells the caller's limits too."""
+    try:
+        await model.pool.acquire(caller.principal.scope.workspace_id)
+    except ApiError as error:
+        limits = {name.decode(): value.decode() for name, value in account.headers}
+        error.headers = {**limits, **error.headers}
+        raise
 
 
 _MAX_TOP_K = 2**31 - 1
@@ -202,7 +226,7 @@ def _wish(order: Order, plan: Plan) -> Wish:
     if script.offer.forced:
         name = next(iter(script.offer.callable)) if script.offer.forced == "tool" else None
         return wish._replace(grammar=forced_grammar(script.offer, script.form), forced=ForcedCall(name))
-    if script.document and not script.is_thinking:
+    if script.document is not None and script.is_document:
         return wish._replace(grammar=document_grammar(script.document))
     return wish
 

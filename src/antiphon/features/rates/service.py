@@ -77,7 +77,7 @@ class Rates:
         model_class: str,
         changes: Sequence[LimitChange],
     ) -> None:
-        """Change limits of any party. Raises 400 where a workspace would be allowed more than its organization."""
+        """Change limits of any party, to any value: what a workspace may do above its organization's has no effect."""
         async with self._accounts.change(scope, actor) as change:
             await check_party(change.connection, scope, kind, party_id)
             await self._set(change, kind, party_id, model_class, changes)

@@ -70,6 +70,8 @@ NOTHING = Offer()
 def offer_of(request: Request) -> Offer:
     """The offer of a request whose tools are all served."""
     tools = request.tools or ()
+    if not tools and not any(turn.role == "system" for turn in request.turns):  # only those bring tools, too
+        return NOTHING
     every = {tool.name: tool for tool in map(_offered, tools)}
     hidden = {name_of(tool) for tool in tools if getattr(tool, "defer_loading", None)}
     shown = tuple(tool for name, tool in every.items() if name not in hidden)
