@@ -27,6 +27,7 @@ _UNKNOWN = "a table that is not told"
 ALLOWED: dict[str, str] = {
     "store/accounts.py::Change.note": "a change is of one scope by itself",
     "ledger/store.py::_insert": "what calls have used is written with the organization of each",
+    "ledger/store.py::_add": "the same",
     "ledger/store.py::spent_in": "loads what all organizations have spent",
     "store/directory.py::_home": "looks for the first organization of all",
     "store/directory.py::_holders": "loads the keys of all organizations, by which callers are told apart",

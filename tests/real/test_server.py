@@ -270,6 +270,6 @@ def test_a_second_start_prints_no_key_and_knows_the_first(tmp_path: Path):
     with serving(tmp_path, "--fake", keys=False) as second, second.sdk(api_key=key) as client:
         assert "sk-ant-" not in second.printed
         assert text_of(client.messages.create(model="echo", max_tokens=5, messages=[user("hi")])) == "hi"
-    stored = (tmp_path / "credentials.json").read_text()
-    assert key not in stored
-    assert (tmp_path / "credentials.json").stat().st_mode & 0o077 == 0
+    for name in ("antiphon.db", "secret.key"):
+        assert key.encode() not in (tmp_path / name).read_bytes()
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0

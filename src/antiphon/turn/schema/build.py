@@ -173,6 +173,8 @@ class Builder:
         if (parts := as_list(limits.get("allOf"))) is not None:
             return self.values(self._merged([_without(schema, "allOf"), *parts]), depth + 1)
         if "const" in limits:
+            allowed = as_list(limits.get("enum"))
+            self.note(allowed is None or _holds(allowed, limits["const"]))
             return self._constants([limits["const"]], schema, depth)
         if (values := as_list(limits.get("enum"))) is not None:
             return self._constants(values, schema, depth)
@@ -273,6 +275,10 @@ class Builder:
                 return Text("null")
         self.note(found is None or found.is_exact)
         return found and found.node
+
+
+def _holds(values: Sequence[object], wanted: object) -> bool:
+    return any(type(value) is type(wanted) and value == wanted for value in values)
 
 
 def _without(schema: Schema, key: str) -> dict[str, object]:
