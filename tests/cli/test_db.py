@@ -94,7 +94,7 @@ def test_tables_of_a_newer_release_are_told_as_what_they_are(data_dir: Path):
 @pytest.mark.parametrize("command", [["keys", "list"], ["db", "check"], ["db", "upgrade"]])
 @pytest.mark.parametrize("wrong", [{"database": "nowhere"}, {"username": "nobody_x"}])
 def test_a_database_that_lets_nobody_in_is_one_sentence(command: list[str], wrong: dict[str, str], data_dir: Path):
-    url = make_url(new_postgres_url()).set(**wrong).render_as_string(hide_password=False)
+    url = make_url(new_postgres_url()).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
     told = CliRunner().invoke(app, [*command, "--data-dir", str(data_dir)], env={"ANTIPHON_DATABASE_URL": url})
     assert told.exit_code == 1
     assert told.stderr.splitlines()[-1] == "antiphon: The database cannot be used: the error above says why."

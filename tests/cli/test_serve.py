@@ -232,7 +232,7 @@ def test_keys_that_cannot_be_printed_are_told_of(tmp_path: Path):
 
 @pytest.mark.parametrize("wrong", [{"database": "nowhere"}, {"username": "nobody_x"}])
 def test_a_database_that_lets_nobody_in_is_one_sentence(wrong: dict[str, str], tmp_path: Path):
-    url = make_url(new_postgres_url()).set(**wrong).render_as_string(hide_password=False)
+    url = make_url(new_postgres_url()).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
     arguments = ["--fake", "--data-dir", str(tmp_path), "--port", "0"]
     done = antiphon("serve", *arguments, ANTIPHON_DATABASE_URL=url)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)

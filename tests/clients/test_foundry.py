@@ -13,7 +13,8 @@ from tests.fixtures.world import API_KEY, World, ask, text_of
 
 
 def client_of(world: World, **options: Any) -> AsyncAnthropicFoundry:
-    return AsyncAnthropicFoundry(base_url=f"{world.url}/anthropic/", **{"max_retries": 0} | options)
+    given: Any = {"max_retries": 0} | options
+    return AsyncAnthropicFoundry(base_url=f"{world.url}/anthropic/", **given)
 
 
 async def test_messages_streams_and_counts_are_served():

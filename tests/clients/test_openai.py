@@ -39,7 +39,7 @@ def client_of(world: World, **options: Any) -> AsyncOpenAI:
     return AsyncOpenAI(**{"base_url": f"{world.url}/v1", "api_key": API_KEY, "max_retries": 0} | options)
 
 
-def says(text: Any = "hello there", role: str = "user", **fields: Any) -> dict[str, Any]:
+def says(text: Any = "hello there", role: str = "user", **fields: Any) -> Any:
     return {"role": role, "content": text, **fields}
 
 
@@ -71,6 +71,7 @@ async def test_a_completion_answers():
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", "hello there", "stop")
     assert (choice.message.tool_calls, choice.logprobs, reply.system_fingerprint) == (None, None, None)
     assert (reply.object, reply.model, reply.id[:4]) == ("chat.completion", "echo", "msg_")
+    assert reply.usage
     assert reply.usage.model_dump(exclude_none=True) == {
         "prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6,
     }  # fmt: skip

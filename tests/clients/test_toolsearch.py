@@ -136,7 +136,7 @@ async def test_what_a_search_has_found_is_called_in_the_same_reply():
 
 async def test_a_stream_accumulates_to_the_same_search():
     async with World() as world, world.sdk() as client:
-        request = ask("text", model="tool-caller", tools=[REGEX, MAIL])
+        request: Any = ask("text", model="tool-caller", tools=[REGEX, MAIL])
         whole = await client.messages.create(**request)
         async with client.messages.stream(**request) as stream:
             streamed = await stream.get_final_message()
@@ -147,7 +147,7 @@ async def test_a_stream_accumulates_to_the_same_search():
 
 async def test_the_reply_is_sent_back_and_answered():
     async with World() as world, world.sdk() as client:
-        request = ask("text", model="tool-caller", tools=[REGEX, MAIL])
+        request: Any = ask("text", model="tool-caller", tools=[REGEX, MAIL])
         first = await client.messages.create(**request)
         answer = {"type": "tool_result", "tool_use_id": first.content[-1].id, "content": "It is sent."}
         history = [*request["messages"], {"role": "assistant", "content": first.content}]
@@ -173,7 +173,7 @@ async def test_the_next_request_begins_with_the_very_prompt_of_this_reply():
     world = World()
     engine = KeepingEngine(world.clock)
     world._engine = engine
-    request = ask("text", model="tool-caller", tools=[REGEX, MAIL, WEATHER])
+    request: Any = ask("text", model="tool-caller", tools=[REGEX, MAIL, WEATHER])
     async with world, world.sdk() as client:
         first = await client.messages.create(**request)
         answer = {"type": "tool_result", "tool_use_id": first.content[-1].id, "content": "ok"}
@@ -198,7 +198,7 @@ async def test_the_next_request_begins_with_the_very_prompt_of_this_reply():
 async def test_what_the_model_has_read_in_a_reply_it_reads_again_when_that_comes_back(output: str):
     engine = ScriptedEngine(window=100_000)
     engine.feed(said(output), said("Done."), said("ok"))
-    request = ask(model="scripted", tools=[BM25, FETCH, MAIL], thinking={"type": "adaptive"})
+    request: Any = ask(model="scripted", tools=[BM25, FETCH, MAIL], thinking={"type": "adaptive"})
     async with World(engine) as world, world.sdk() as client:
         first = await client.messages.create(**request)
         history = [*request["messages"], {"role": "assistant", "content": first.content}]
@@ -242,7 +242,7 @@ async def test_a_tool_that_no_search_has_found_cannot_be_called():
 @pytest.mark.parametrize("tool", [SEARCH, FETCH, CODE], ids=lambda tool: tool["name"])
 async def test_a_server_tool_that_is_not_there_says_so_in_its_own_block(tool: dict[str, Any]):
     async with World() as world, world.sdk() as client:
-        request = ask(model="tool-caller", tools=[tool])
+        request: Any = ask(model="tool-caller", tools=[tool])
         message = await client.messages.create(**request)
         use, result, text = message.content
         assert use.type == "server_tool_use"
@@ -264,7 +264,7 @@ async def test_a_reply_that_searches_on_and_on_pauses_and_can_be_continued():
     for _ in range(MAX_ROUNDS):
         engine.feed(said(call("tool_search_tool_bm25", '{"query": "mail"}')))
     async with World(engine) as world, world.sdk() as client:
-        request = ask(model="scripted", tools=[BM25, MAIL])
+        request: Any = ask(model="scripted", tools=[BM25, MAIL])
         paused = await client.messages.create(**request)
         engine.feed(said("Done."))
         history = [*request["messages"], {"role": "assistant", "content": paused.content}]

@@ -23,7 +23,7 @@ MODELS = "/v1/projects/p-1/locations/europe-west1/publishers/anthropic/models"
 
 
 def client_of(world: World, **options: Any) -> AsyncAnthropicVertex:
-    given = {"base_url": f"{world.url}/v1", "project_id": "p-1", "region": "global", "access_token": API_KEY}
+    given: Any = {"base_url": f"{world.url}/v1", "project_id": "p-1", "region": "global", "access_token": API_KEY}
     return AsyncAnthropicVertex(**given | {"max_retries": 0} | options)
 
 

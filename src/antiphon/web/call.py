@@ -96,7 +96,7 @@ class PublicCall:
         """Whether it came when the server was about to end: then only the public is served."""
         self._has_started = False
         self.caller: Principal | None = None
-        self.readmit: Callable[[], Awaitable[object]] | None = None
+        self.readmit: Callable[[PublicCall], Awaitable[object]] | None = None
         """Asks once more whether the caller's key works: a body may take a minute to come."""
         self.more_headers: Sequence[_Header] = ()
         """What every answer to this call says beside its own headers."""
@@ -134,7 +134,7 @@ class PublicCall:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
         content = transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
         if self.readmit and self.shared.clock.monotonic() - self.started_at > MAX_AGE_S:
-            await self.readmit()
+            await self.readmit(self)
         return content
 
     def watch(self) -> Watch:

@@ -80,7 +80,7 @@ async def _admit(call: PublicCall, admission: _Admission) -> None:
     if call.is_late:
         raise overloaded()
     call.caller = await authenticate(call, admission.kind)
-    call.readmit = partial(authenticate, call, admission.kind)
+    call.readmit = partial(authenticate, kind=admission.kind)  # without the call: that would be a cycle
     if not admission.has_version:
         return
     call.version = versions.from_header(call.header(b"anthropic-version"))

@@ -8,7 +8,7 @@ from typing import Literal
 from antiphon.turn.formats import tagged
 from antiphon.turn.formats.arguments import Repair
 from antiphon.turn.formats.outputs import Out
-from antiphon.turn.formats.reader import Broken, Literals, Reading
+from antiphon.turn.formats.reader import Broken, Literals, Reading, ignore
 from antiphon.turn.formats.scan import Scan
 from antiphon.turn.formats.table import Format
 from antiphon.turn.formats.tags import CALLS, Tag, Where
@@ -58,6 +58,7 @@ class Recogniser:
         self._scan.reader.end(is_cut=is_cut)
         next(self._run, None)
         self._scan.end_text()
+        self._scan.reader.sink = ignore  # scan and reader hold each other: without this, until the collector comes
         return self._scan.take_found()
 
     def _read_all(self, *, is_thinking: bool) -> Reading[None]:
