@@ -10,7 +10,6 @@ from antiphon.turn.blocks import Blocks
 from antiphon.turn.formats.outputs import CallArgs, CallEnd, CallStart, Out, Text, Thinking
 from antiphon.turn.formats.recogniser import Recogniser
 from antiphon.turn.pieces import Grammar
-from antiphon.turn.schema.check import problem_of
 from antiphon.turn.schema.repair import repaired
 from antiphon.turn.script import Script, call_grammar, document_grammar
 from antiphon.turn.stops import StopMatcher
@@ -207,6 +206,8 @@ class Reading:
 
     def _check(self, call: "_Call") -> None:
         """Raises `internal` for a strict call that its grammar could not make true."""
+        from antiphon.turn.schema.check import problem_of  # its library is slow to import, and seldom needed
+
         if problem_of(call.tool.schema, call.arguments):
             raise internal()
 

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from antiphon.wire.fields import Bool, Int, Items, JsonObject, NonEmpty, Number, WireModel, problem
 
 
-class Shape(WireModel):
+class Shape(WireModel, defer_build=True):
     model_config = ConfigDict(alias_generator=to_camel)
 
 

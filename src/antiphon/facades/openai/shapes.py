@@ -21,11 +21,11 @@ from antiphon.wire.fields import (
 )
 
 
-class ImageUrl(WireModel):
+class ImageUrl(WireModel, defer_build=True):
     url: NonEmpty
 
 
-class Part(WireModel):
+class Part(WireModel, defer_build=True):
     """A part of a message. Parts of other types than text, refusal and image_url are left out."""
 
     type: str
@@ -40,12 +40,12 @@ Content = Annotated[
 ]
 
 
-class FunctionCall(WireModel):
+class FunctionCall(WireModel, defer_build=True):
     name: str
     arguments: str = ""
 
 
-class ToolCall(WireModel):
+class ToolCall(WireModel, defer_build=True):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
@@ -60,7 +60,7 @@ def _check_role(role: str) -> str:
     return role
 
 
-class ChatMessage(WireModel):
+class ChatMessage(WireModel, defer_build=True):
     role: Annotated[str, AfterValidator(_check_role)]
     content: Content | None = None
     tool_calls: Items[ToolCall] | None = None
@@ -68,23 +68,23 @@ class ChatMessage(WireModel):
     tool_call_id: str | None = None
 
 
-class Function(WireModel):
+class Function(WireModel, defer_build=True):
     name: str
     description: str | None = None
     parameters: JsonObject | None = None
     strict: Bool | None = None
 
 
-class Tool(WireModel):
+class Tool(WireModel, defer_build=True):
     type: Literal["function"]
     function: Function
 
 
-class Named(WireModel):
+class Named(WireModel, defer_build=True):
     name: str
 
 
-class NamedTool(WireModel):
+class NamedTool(WireModel, defer_build=True):
     type: Literal["function"]
     function: Named
 
@@ -99,16 +99,16 @@ FunctionChoice = Annotated[
 ]
 
 
-class SchemaFormat(WireModel):
+class SchemaFormat(WireModel, defer_build=True):
     schema_: Annotated[JsonObject | None, Field(alias="schema")] = None
     strict: Bool | None = None
 
 
-class AnyFormat(WireModel):
+class AnyFormat(WireModel, defer_build=True):
     type: Literal["text", "json_object"]
 
 
-class JsonSchema(WireModel):
+class JsonSchema(WireModel, defer_build=True):
     type: Literal["json_schema"]
     json_schema: SchemaFormat
 
@@ -116,7 +116,7 @@ class JsonSchema(WireModel):
 ResponseFormat = Annotated[AnyFormat | JsonSchema, Field(discriminator="type")]
 
 
-class StreamOptions(WireModel):
+class StreamOptions(WireModel, defer_build=True):
     include_usage: Bool | None = None
 
 
@@ -132,7 +132,7 @@ def _check_one(num_choices: int | None) -> int | None:
     return num_choices
 
 
-class ChatRequest(WireModel):
+class ChatRequest(WireModel, defer_build=True):
     model: NonEmpty
     messages: Annotated[Items[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[Int, Field(ge=1)] | None = None

@@ -17,7 +17,6 @@ import json
 from collections.abc import Sequence
 
 from antiphon.turn.schema import refs
-from antiphon.turn.schema.check import problem_of
 from antiphon.turn.schema.kinds import as_list, as_object, as_texts, is_of, type_of
 from antiphon.turn.schema.merge import Schema, type_names
 
@@ -26,15 +25,21 @@ _PYTHON = {"True": True, "False": False, "None": None}
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
+def _problem_of(schema: object, value: object) -> str | None:
+    from antiphon.turn.schema.check import problem_of  # its library is slow to import, and a start does not need it
+
+    return problem_of(schema, value)
+
+
 def repaired(schema: object, value: object) -> object:
     """The value, or what repairs make of it if that is valid."""
-    if problem_of(schema, value) is None:
+    if _problem_of(schema, value) is None:
         return value
     try:
         better = _Repair(schema).made(schema, value, 0)
     except RecursionError:
         return value
-    return value if problem_of(schema, better) else better
+    return value if _problem_of(schema, better) else better
 
 
 class _Repair:
@@ -84,7 +89,7 @@ class _Repair:
         if part is None:
             return option is not False
         named = {key: self._root[key] for key in ("$schema", "$defs", "definitions") if key in self._root}
-        return problem_of({**named, **part}, value) is None
+        return _problem_of({**named, **part}, value) is None
 
     def _members(self, part: Schema, members: Schema, depth: int) -> dict[str, object]:
         properties = as_object(part.get("properties")) or {}
