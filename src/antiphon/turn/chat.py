@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from antiphon.turn.attachments import Picture
 from antiphon.turn.signature import Signer
 from antiphon.turn.tools.offer import OfferedTool, offer_of
 from antiphon.wire.blocks import Block, ToolAdditionBlock, ToolDefinition, ToolReference, ToolRemovalBlock
@@ -37,6 +38,8 @@ class ChatTurn(NamedTuple):
     calls: tuple[ChatCall, ...] = ()
     answers: ChatCall | None = None
     thinking: str = ""
+    pictures: tuple[Picture, ...] = ()
+    """In the order of their marks in `text` (`turn/attachments.py`)."""
 
 
 class Chat(NamedTuple):
