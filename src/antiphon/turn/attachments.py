@@ -1,7 +1,7 @@
 """What a request's pictures and documents turned out to be, once they were fetched and read: plain values.
 
-A picture stands in a turn's text as the mark, and in order in the turn's `pictures`. The mark is random for each process,
-so that no text from outside can hold it.
+A picture stands in a turn's text as the mark, and in order in the turn's `pictures`. The mark is random for each
+process, so that no text from outside can hold it.
 """
 
 from collections.abc import Mapping
