@@ -7,7 +7,7 @@ import json
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import cycle, islice, takewhile
 
 from antiphon.core.clock import Clock, sleep
@@ -137,7 +137,9 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
     if model == "tool-caller" and chat.callable:
         result = _results(chat)
         found = _just_found(chat)
-        return _call(found or chat.callable[0]) if found or result is None else result
+        if found:
+            return _call(found)
+        return (_asked_call(chat) or _call(chat.callable[0])) if result is None else result
     said = _last_user_text(chat) or "ok"
     if model == "json":
         return json.dumps({"text": said})
@@ -146,6 +148,17 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
 
 def _call(tool: OfferedTool) -> str:
     return HERMES.call(tool.name, json.dumps(sample_of(tool.schema)))
+
+
+def _asked_call(chat: Chat) -> str | None:
+    """The call that the last user text spells out, as in `Read {"path": "a.txt"}`."""
+    text = _last_user_text(chat)
+    for tool in chat.callable:
+        for match in re.finditer(rf"\b{re.escape(tool.name)}\s*(?=\{{)", text):
+            with suppress(ValueError):
+                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
+                return HERMES.call(tool.name, json.dumps(arguments))
+    return None
 
 
 def _results(chat: Chat) -> str | None:

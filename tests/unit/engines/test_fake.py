@@ -1,5 +1,7 @@
 """The scripted engine: its memory, and what it says."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -77,6 +79,20 @@ async def test_the_tool_caller_calls_the_first_tool_and_then_tells_the_results()
     called = ChatTurn("assistant", "", (CALL, CALL))
     results = [ChatTurn("tool", text, answers=CALL) for text in ("noon", "late")]
     assert await said("tool-caller", CHAT._replace(turns=(HI, called, *results))) == "noon\nlate"
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ('Please: weather {"place": {"name": "Oslo"}} now', ("weather", {"place": {"name": "Oslo"}})),
+        ('weather{"a": 1}', ("weather", {"a": 1})),
+        ('weather {"a": 1', ("clock", {})),
+        ('wheather {"a": 1}', ("clock", {})),
+    ],
+)
+async def test_the_tool_caller_makes_the_call_that_is_spelled_out(text: str, called: tuple[str, Any]):
+    chat = CHAT._replace(turns=(ChatTurn("user", text),))
+    assert call_in(await said("tool-caller", chat)) == called
 
 
 async def test_the_tool_caller_calls_what_a_search_has_just_found():
