@@ -219,3 +219,25 @@ def budget_of(body: dict[str, Any]) -> int | None:
     script = script_of(request, GENERAL, Signer(b"key", "wrkspc_a"), thinks=True)
     assert script
     return script.thinking.budget
+
+
+@pytest.mark.parametrize("model", ["tool-caller", "lorem"])
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+async def test_a_reply_to_demanded_thinking_begins_with_a_block_that_can_be_sent_back(model: str, display: str):
+    """A model that did not think: the API would refuse its call without a block when it comes back."""
+    fields = {"thinking": ENABLED | {"display": display}, "max_tokens": 1100, "tools": [tool()]}
+    async with World() as world, world.sdk() as client:
+        request: Any = ask("Rain?", model=model, **fields)
+        async with client.messages.stream(**request) as stream:
+            reply = await stream.get_final_message()
+        thought = reply.content[0]
+        again: Any = request | {
+            "messages": [
+                *request["messages"],
+                {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in reply.content]},
+                user([result(reply.content[1].id)] if model == "tool-caller" else [text("Go on.")]),
+            ]
+        }
+        after = await client.messages.create(**again)
+    assert (thought.type, thought.thinking) == ("thinking", "")
+    assert [block.type for block in after.content] == ["thinking", "text"]

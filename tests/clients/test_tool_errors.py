@@ -121,7 +121,6 @@ PAIRS = [
 ]
 
 THINKING = [
-    (body(model="lorem", thinking=ENABLED, max_tokens=2000), "'lorem' does not support thinking."),
     (
         thinking(messages=[*ASKED, user([result()])], tools=[tool()]),
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` "

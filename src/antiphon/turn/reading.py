@@ -59,6 +59,7 @@ class Reading:
         self._signed: list[str] = []
         self._call: _Call | None = None
         self._is_forced = bool(script.offer.forced) or script.is_document
+        self._owes_thinking = script.thinking.is_demanded
         self.is_thinking = script.is_thinking
         self.num_calls = 0
         """Calls that the client has to answer."""
@@ -156,6 +157,10 @@ class Reading:
 
     def _end_thinking(self) -> None:
         self.is_thinking = False
+        if self._owes_thinking and not self._thoughts:
+            self._add_thinking("")
+            self.is_thinking = False
+        self._owes_thinking = False
         if self._thoughts and self._script.thinking.display != "dropped":
             self._signed.append("".join(self._thoughts))
             self._blocks.sign(self._script.thinking.sign(self._signed[-1]))

@@ -20,11 +20,13 @@ Display = Literal["shown", "omitted", "dropped"]
 class Thinking(NamedTuple):
     """How a model that thinks is to think. `budget` is in tokens; `sign` makes a block's signature.
 
-    `dropped` thinking leaves no block: nobody has asked for it.
+    `dropped` thinking leaves no block: nobody has asked for it. Where it `is_demanded`, every reply begins with a block
+    of it, an empty one if need be: a client has to send it back before the calls that came after it.
     """
 
     display: Display = "dropped"
     budget: int | None = None
+    is_demanded: bool = False
     sign: Callable[[str], str] = str
 
 
@@ -55,9 +57,10 @@ def script_of(request: MessageRequest, form: Format, signer: Signer, *, thinks: 
     """None for a reply that is text and nothing else."""
     offer = offer_of(request)
     schema = document_of(request)
-    if not offer.callable and schema is None and not thinks:
+    thinking = _thinking(request, signer)
+    if not (offer.callable or schema is not None or thinks or thinking.is_demanded):
         return None
-    return Script(offer, form, _thinking(request, signer), opening_of(offer, form), document=schema)
+    return Script(offer, form, thinking, opening_of(offer, form), document=schema)
 
 
 def document_of(request: MessageRequest | CountRequest) -> JsonObject | None:
@@ -70,10 +73,11 @@ def _thinking(request: MessageRequest, signer: Signer) -> Thinking:
     wanted = request.thinking
     if wanted is None or wanted.type == "disabled":
         return Thinking()
+    is_demanded = wanted.type == "enabled"
     budget = wanted.budget_tokens if wanted.type == "enabled" else _BUDGETS[effort_of(request)]
     if getattr(wanted, "display", None) == "omitted":
-        return Thinking("omitted", budget, signer.seal)
-    return Thinking("shown", budget, signer.sign)
+        return Thinking("omitted", budget, is_demanded, signer.seal)
+    return Thinking("shown", budget, is_demanded, signer.sign)
 
 
 _BUDGETS: Mapping[Effort, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None}

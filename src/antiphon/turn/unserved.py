@@ -18,14 +18,13 @@ _UNSERVED_TOOLS = (ComputerToolset, BrowserToolset, McpToolset, AdvisorTool)
 _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks")
 
 
-def check(request: MessageRequest | CountRequest, *, accepts_thinking: bool) -> None:
+def check(request: MessageRequest | CountRequest) -> None:
     """Raises 400 that names the first thing which is not served."""
     for i, tool in enumerate(request.tools or ()):
         if isinstance(tool, _UNSERVED_TOOLS):
             raise _unserved(f"tools.{i}", f"tools of type '{tool.type}'")
     _check_blocks(request)
     _check_edits(request)
-    _check_thinking(request, accepts_thinking)
     if request.speed == "fast":
         raise _unserved("speed", "fast replies")
     if getattr(request, "thread", None):  # the SDK's tool runner then sends whole conversations
@@ -55,12 +54,6 @@ def _check_edits(request: MessageRequest | CountRequest) -> None:
     for i, edit in enumerate((request.context_management and request.context_management.edits) or ()):
         if isinstance(edit, Compact):
             raise _unserved(f"context_management.edits.{i}", f"edits of type '{edit.type}'")
-
-
-def _check_thinking(request: MessageRequest | CountRequest, accepts_thinking: bool) -> None:
-    """`adaptive` leaves it to the model, and a model that cannot think then does not; `enabled` is a demand."""
-    if request.thinking and request.thinking.type == "enabled" and not accepts_thinking:
-        raise invalid(f"'{request.model}' does not support thinking.")
 
 
 def _unserved(path: str, what: str) -> ApiError:

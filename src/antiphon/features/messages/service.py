@@ -78,7 +78,7 @@ class Messages:
     async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
         model = self.resolve(principal, request.model)
-        self._check(principal, request, model)
+        self._check(principal, request)
         headers = await self._books.count(principal, model)
         read = await self._read(principal, request, model)
         return Count(read.counted.prompt.num_tokens, read.num_original), headers
@@ -147,7 +147,7 @@ class Messages:
         return model
 
     async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
-        self._check(principal, request, model)
+        self._check(principal, request)
         read = await self._read(principal, request, model)
         return Order(
             read.counted.chat,
@@ -160,9 +160,9 @@ class Messages:
             read.applied,
         )
 
-    def _check(self, principal: Principal, request: MessageRequest | CountRequest, model: Model) -> None:
+    def _check(self, principal: Principal, request: MessageRequest | CountRequest) -> None:
         """Raises 400 for what only this server, or only its own keys, can find wrong."""
-        unserved.check(request, accepts_thinking=model.spec.accepts_thinking)
+        unserved.check(request)
         enforced.check(request)
         replay.check(request, self._signer(principal))
 
