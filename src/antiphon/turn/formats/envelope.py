@@ -20,6 +20,8 @@ MAX_WRAPPERS = 3
 _LEADING = frozenset("arguments parameters".split())
 """Without a tag, only these make a reader wait for a name that may come after them."""
 _DEFINING = frozenset("type properties $schema".split())
+_DOUBLED = "{{"
+"""So the template of Qwen2.5-Coder shows a call to its models; they write it with two closing braces, or with one."""
 
 
 @dataclass
@@ -36,8 +38,11 @@ def read_calls(scan: Scan, depth: int = 0) -> Reading[None]:
     """A call, or a list of calls; other JSON is released as text. Raises Broken."""
     if (yield from scan.reader.peek()) == "[":
         yield from _read_list(scan, depth)
-    else:
-        yield from _read_call(scan, depth)
+        return
+    if (yield from scan.reader.ahead(2)) == _DOUBLED:
+        scan.reader.take(1)
+        scan.may_stray = True
+    yield from _read_call(scan, depth)
 
 
 def _read_list(scan: Scan, depth: int) -> Reading[None]:

@@ -118,12 +118,13 @@ class Recogniser:
             if not (opener := (yield from scan.reader.stands(self._openers.inner))):
                 break
             tag = self._openers.tags[opener]
+        scan.may_stray = not scan.is_bare
         yield from tag.read(scan)
 
     def _read_closers(self) -> Reading[None]:
         """What closes a call from outside, in any order and number; the rest is text again."""
         scan = self._scan
-        stray = "" if scan.is_bare else _STRAY
+        stray = _STRAY if scan.may_stray else ""
         while True:
             scan.hold()
             yield from scan.reader.blanks()

@@ -31,6 +31,8 @@ class Scan:
         self.is_fenced = False
         self.is_pythonic = False
         """Whether a list may hold calls as Python writes them."""
+        self.may_stray = False
+        """Whether one brace too many may follow a call."""
         self.after: Literal["nothing", "text", "thinking", "call"] = "nothing"
         """What came last, blanks apart; `thinking` is where some begins or ends."""
         self.has_blank_line = True

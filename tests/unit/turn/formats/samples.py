@@ -99,6 +99,13 @@ SAMPLES: tuple[Sample, ...] = (
         (Text("One moment."), *BOTH),
     ),
     Sample("hermes", f'<tool_call>{{"arguments": {ARGS}, "name": "get_weather"}}</tool_call>', (WEATHER,)),
+    Sample("hermes", f'{{{{"name": "get_weather", "arguments": {ARGS}}}', (WEATHER,)),
+    Sample("hermes", f'{{{{"name": "get_weather", "arguments": {ARGS}}}}}\nDone.', (WEATHER, Text("\nDone."))),
+    Sample(
+        "hermes", f'Now:\n```json\n{{{{"name": "get_weather", "arguments": {ARGS}}}}}\n```', (Text("Now:"), WEATHER)
+    ),
+    Sample("hermes", f'<tool_call>\n{{{{"name": "get_weather", "arguments": {ARGS}}}}}\n</tool_call>', (WEATHER,)),
+    Sample("hermes", f'<tool_call>\n{{{{"name": "get_weather", "arguments": {ARGS}}}\n</tool_call>', (WEATHER,)),
     Sample("hermes", f'<tool_call>{{"name": "get_weather", "parameters": {ARGS}}}</tool_call>', (WEATHER,)),
     Sample(
         "hermes",
@@ -312,6 +319,8 @@ SAMPLES: tuple[Sample, ...] = (
 """A tool is called as `get_weather` with ARGS, and then maybe `now`, wherever the format allows it."""
 
 NO_CALLS: tuple[str, ...] = (
+    "{{name}} and {{ city }}",
+    '{{"name": "sing", "arguments": {}}} {{',
     "Hello.",
     " \n",
     "\n\nHello \n",
