@@ -88,6 +88,16 @@ class Settings(BaseSettings):
         {}, description="What tokens cost, by model; `*` in a name stands for anything. Others cost nothing."
     )
     strict: bool = Field(False, description="Refuse unknown body fields and unknown betas, as the API does.")
+    cache_min_tokens: int = Field(
+        512, ge=1, description="Tokens that a prefix with a breakpoint has to have to count as cached."
+    )
+    cache_tells_all: bool = Field(
+        False,
+        description="Report what the engine had of a prompt without breakpoints, too, as `cache_read_input_tokens`.",
+    )
+    steady_prompts: bool = Field(
+        True, description="Leave out a first system block that is nothing but a client's attribution line."
+    )
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")

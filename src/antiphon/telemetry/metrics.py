@@ -58,6 +58,7 @@ class Metrics:
         errors = _counter(names.ERRORS, self.registry)
         self._errors = {kind: errors.labels(kind.name.lower()) for kind in Kind}
         self._tokens = _counter(names.TOKENS, self.registry)
+        self._cache_lost = _counter(names.CACHE_LOST, self.registry)
         self._first_token = _histogram(names.FIRST_TOKEN_SECONDS, self.registry)
         self._next_token = _histogram(names.NEXT_TOKEN_SECONDS, self.registry)
         self._limits_hit = _counter(names.LIMITS_HIT, self.registry)
@@ -95,6 +96,11 @@ class Metrics:
             children.cache_read.inc(usage.cache_read)
         if num_written := usage.cache_creation_5m + usage.cache_creation_1h:
             children.cache_creation.inc(num_written)
+
+    def count_lost(self, model: str, num_tokens: int) -> None:
+        """Tokens that a call was to read from the cache, and that were not there any more."""
+        if num_tokens:
+            self._cache_lost.labels(model).inc(num_tokens)
 
     def count_pace(self, model: str, timing: Timing, num_output: int) -> None:
         """How fast a streamed reply came. One that has ended before its first token is left out."""

@@ -41,6 +41,12 @@ FIRST_TOKEN_SECONDS = Metric(
     ("model",),
     _FIRST_TOKEN_BUCKETS_S,
 )
+CACHE_LOST = Metric(
+    "counter",
+    "antiphon_cache_lost_tokens_total",
+    "Prompt tokens that the server's records took to be cached, and that the engine has computed again.",
+    ("model",),
+)
 NEXT_TOKEN_SECONDS = Metric(
     "histogram",
     "antiphon_time_per_output_token_seconds",
@@ -77,6 +83,7 @@ METRICS = (
     OPEN_CALLS,
     ERRORS,
     TOKENS,
+    CACHE_LOST,
     FIRST_TOKEN_SECONDS,
     NEXT_TOKEN_SECONDS,
     QUEUE_WAITING,
