@@ -23,6 +23,7 @@ from antiphon.features.keys.service import Keys
 from antiphon.features.members import routes as members_routes
 from antiphon.features.messages import routes as messages_routes
 from antiphon.features.messages.books import Books
+from antiphon.features.messages.caching import Caching
 from antiphon.features.messages.service import Messages
 from antiphon.features.models import routes as models_routes
 from antiphon.features.rates import routes as rates_routes
@@ -83,7 +84,13 @@ class App:
         self._watch()
 
     def _routes(self) -> list[Route]:
-        messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"))
+        caching = Caching(
+            self._clock,
+            min_tokens=self.settings.cache_min_tokens,
+            tells_all=self.settings.cache_tells_all,
+            is_steady=self.settings.steady_prompts,
+        )
+        messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"), caching)
         return [
             *messages_routes.routes(messages),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),

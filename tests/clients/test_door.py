@@ -118,7 +118,7 @@ async def test_models_in_pages():
     assert (first["has_more"], first["first_id"], first["last_id"]) == (True, "echo", "lorem")
     assert [m["id"] for m in second["data"]] == ["slow", "fail-N"]
     assert ([m["id"] for m in back["data"]], back["has_more"]) == (["lorem"], True)
-    assert (len(everything["data"]), everything["has_more"]) == (8, False)
+    assert (len(everything["data"]), everything["has_more"]) == (9, False)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ UNSERVED = [
     (ask(speed="fast"), "speed: fast replies"),
     (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
-        ask([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}]),
-        "messages.0.content.0: blocks of type 'document'",
+        ask([{"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}]),
+        "messages.0.content.0.document.source: documents with a source of type 'url'",
     ),
     (
         ask() | {"messages": [*CALLED, {"role": "user", "content": [RESULT]}]},

@@ -27,6 +27,6 @@ async def test_the_0x_sdk_gets_answers(sdk0_python: Path):
         "beta": "one two three",
         "completed": ["one two", "stop_sequence"],
         "chunks": ["one two", "stop_sequence"],
-        "models": ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "json"],
+        "models": ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "json", "citer"],
         "refused": "invalid x-api-key",
     }

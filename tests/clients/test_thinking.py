@@ -230,12 +230,13 @@ async def test_a_reply_to_demanded_thinking_begins_with_a_block_that_can_be_sent
         request: Any = ask("Rain?", model=model, **fields)
         async with client.messages.stream(**request) as stream:
             reply = await stream.get_final_message()
-        thought = reply.content[0]
+        thought: Any = reply.content[0]
+        call: Any = reply.content[-1]
         again: Any = request | {
             "messages": [
                 *request["messages"],
                 {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in reply.content]},
-                user([result(reply.content[1].id)] if model == "tool-caller" else [text("Go on.")]),
+                user([result(call.id)] if model == "tool-caller" else [text("Go on.")]),
             ]
         }
         after = await client.messages.create(**again)

@@ -10,6 +10,7 @@ from antiphon.core.errors import internal
 from antiphon.wire.events import (
     BlockStart,
     BlockStop,
+    CitationsDelta,
     Event,
     InputJsonDelta,
     Message,
@@ -36,10 +37,12 @@ class Collector:
                 self._parts.append(event.partial_json)
             elif isinstance(event, ThinkingDelta):
                 self._parts.append(event.thinking)
+            elif isinstance(event, CitationsDelta):
+                self.message.content[-1]["citations"].append(event.citation)
             elif isinstance(event, SignatureDelta):
                 self.message.content[-1]["signature"] = event.signature
             elif isinstance(event, MessageStart):
-                self._message = Message(event.id, event.model, event.usage)
+                self._message = Message(event.id, event.model, event.usage, diagnostics=event.diagnostics)
             elif isinstance(event, BlockStart):
                 self.message.content.append(event.block)
             elif isinstance(event, BlockStop):

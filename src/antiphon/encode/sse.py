@@ -10,6 +10,7 @@ from antiphon.encode.envelope import error_body
 from antiphon.wire.events import (
     BlockStart,
     BlockStop,
+    CitationsDelta,
     Event,
     InputJsonDelta,
     Message,
@@ -27,6 +28,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":'
 _TEXT_DELTA = _DELTA + b'"text_delta","text":%b}}\n\n'
+_CITATIONS_DELTA = _DELTA + b'"citations_delta","citation":%b}}\n\n'
 _INPUT_JSON_DELTA = _DELTA + b'"input_json_delta","partial_json":%b}}\n\n'
 _THINKING_DELTA = _DELTA + b'"thinking_delta","thinking":%b}}\n\n'
 _SIGNATURE_DELTA = _DELTA + b'"signature_delta","signature":%b}}\n\n'
@@ -47,7 +49,7 @@ def encode_error(error: ApiError, request_id: str) -> bytes:
 
 
 def _message_start(event: MessageStart) -> bytes:
-    message = Message(event.id, event.model, event.usage).as_json()
+    message = Message(event.id, event.model, event.usage, diagnostics=event.diagnostics).as_json()
     return frame("message_start", {"type": "message_start", "message": message})
 
 
@@ -58,6 +60,10 @@ def _block_start(event: BlockStart) -> bytes:
 
 def _text_delta(event: TextDelta) -> bytes:
     return _TEXT_DELTA % (event.index, orjson.dumps(event.text))
+
+
+def _citations_delta(event: CitationsDelta) -> bytes:
+    return _CITATIONS_DELTA % (event.index, orjson.dumps(event.citation))
 
 
 def _input_json_delta(event: InputJsonDelta) -> bytes:
@@ -98,6 +104,7 @@ _FRAMES: dict[type, Callable[[Any], bytes]] = {
     MessageStart: _message_start,
     BlockStart: _block_start,
     TextDelta: _text_delta,
+    CitationsDelta: _citations_delta,
     InputJsonDelta: _input_json_delta,
     ThinkingDelta: _thinking_delta,
     SignatureDelta: _signature_delta,

@@ -14,7 +14,9 @@ from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import internal, overloaded
 from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat
+from antiphon.turn.citations import Sources
 from antiphon.turn.formats.written import HERMES
+from antiphon.turn.marks import label
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
 from antiphon.turn.schema.sample import sample_of
 from antiphon.turn.tools.offer import OfferedTool
@@ -23,7 +25,7 @@ NUM_SLOTS = 32
 WINDOW = 200_000
 SLOW_PACE_S = 0.02
 _MAX_BURST = 64
-_NAMES = ("echo", "lorem", "slow", "down", "tool-caller", "thinker", "json")
+_NAMES = ("echo", "lorem", "slow", "down", "tool-caller", "thinker", "json", "citer")
 _LOREM = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore "
     "magna aliqua"
@@ -46,6 +48,7 @@ class FakeEngine:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._cache: deque[tuple[str, ...]] = deque(maxlen=NUM_SLOTS)
+        self._salts: deque[str] = deque(maxlen=NUM_SLOTS)
 
     async def models(self) -> tuple[EngineModel, ...]:
         thinkers = ("echo", "tool-caller", "thinker", "json")
@@ -56,11 +59,11 @@ class FakeEngine:
         if model == "down":
             raise overloaded()
         tokens = _tokens(chat)
-        return Prompt((tuple(tokens), chat), len(tokens), is_exact=True)
+        return Prompt((tuple(tokens), chat), len(tokens), is_exact=True, tokens=tokens)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         tokens, chat = prompt.payload
-        num_cached = self._reuse(tokens)
+        num_cached = self._reuse(tokens, wish.salt)
         yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
         script, fails_after = _script(model, chat, wish)
@@ -88,12 +91,15 @@ class FakeEngine:
                 size = min(2 * size, _MAX_BURST)
             yield burst
 
-    def _reuse(self, tokens: tuple[str, ...]) -> int:
-        """How many leading tokens some earlier prompt shares; and remember this one, as far as a window reaches."""
-        best = max((_common(tokens, old) for old in self._cache), default=0)
+    def _reuse(self, tokens: tuple[str, ...], salt: str) -> int:
+        """How many leading tokens some earlier prompt of `salt` shares; and remember this one, within a window."""
+        known = zip(self._cache, self._salts, strict=True)
+        best = max((_common(tokens, old) for old, its in known if its == salt), default=0)
         self._cache.append(tokens)
+        self._salts.append(salt)
         while len(self._cache) > 1 and sum(map(len, self._cache)) > WINDOW:
             self._cache.popleft()
+            self._salts.popleft()
         return best
 
 
@@ -143,11 +149,19 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
     said = _last_user_text(chat) or "ok"
     if model == "json":
         return json.dumps({"text": said})
+    if model == "citer" and chat.sources.sources:
+        return _cited(chat.sources)
     return f"<think>\nThe user says: {said}\n</think>\n\n{said}" if model == "thinker" and chat.thinks else said
 
 
 def _call(tool: OfferedTool) -> str:
     return HERMES.call(tool.name, json.dumps(sample_of(tool.schema)))
+
+
+def _cited(sources: Sources) -> str:
+    """The first sentence of each source, with its mark."""
+    firsts = [source.first for source in sources.sources if source.chunks]
+    return " ".join(f"{sources.cite(first, first)[0]['cited_text']} {label(first)}" for first in firsts) or "ok"
 
 
 def _asked_call(chat: Chat) -> str | None:

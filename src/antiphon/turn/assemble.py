@@ -7,6 +7,7 @@ from antiphon.core.errors import internal
 from antiphon.turn.blocks import Blocks
 from antiphon.turn.pieces import Piece, Prompt, Stop
 from antiphon.turn.reading import Asked, Reading
+from antiphon.turn.reuse import NOTHING_KEPT, Counts, Kept
 from antiphon.turn.script import Script
 from antiphon.turn.stops import StopMatcher
 from antiphon.turn.tools.offer import OfferedTool
@@ -32,6 +33,10 @@ class Plan(NamedTuple):
     script: Script | None = None
     applied_edits: Sequence[JsonObject] | None = None
     """What was cleared from the request; None where its client has asked for no edits."""
+    kept: Kept = NOTHING_KEPT
+    """What of the prompt is cached, or will be."""
+    diagnostics: JsonObject | None = None
+    """What the client has asked to be told of the cache."""
 
 
 class Assembler:
@@ -52,11 +57,17 @@ class Assembler:
         self._num_thinking = 0
         self._server_tool_uses = ServerToolUses()
         self._num_input = plan.num_input
+        self._kept = plan.kept
+        self._counts_before = Counts()
+        self._num_reused: int | None = None
+        self.is_computed = False
+        """Whether the engine has all of the prompt."""
         self.is_done = False
         self.asked: Asked | None = None
 
     def start(self) -> list[Event]:
-        events: list[Event] = [MessageStart(self._plan.message_id, self._plan.model, self.usage)]
+        plan = self._plan
+        events: list[Event] = [MessageStart(plan.message_id, plan.model, self.usage, plan.diagnostics)]
         if self._reading and self._plan.has_room:
             self._reading.open()
         return events + self._blocks.take()
@@ -65,15 +76,33 @@ class Assembler:
     def usage(self) -> Usage:
         """Where the call stands. A reply that was allowed any output counts at least one token, as the API's does."""
         num_output = max(self.num_output, min(self._plan.max_output, 1))
+        counts = self._counts()
         return Usage(
-            self._num_input,
+            counts.input,
             num_output,
+            counts.creation_5m,
+            counts.creation_1h,
+            counts.read,
             thinking_tokens=self._num_thinking,
             server_tool_uses=self._server_tool_uses.as_json(),
         )
 
+    @property
+    def num_lost(self) -> int:
+        """Tokens of the first prompt that we took to be cached, and that the engine has computed again."""
+        if self._num_reused is None or self._counts_before != Counts():
+            return 0
+        return max(0, self._plan.kept.num_expected - self._num_reused)
+
+    def _counts(self) -> Counts:
+        """Of all prompts so far. Until the engine tells what it had, it is what was expected; never told is nothing."""
+        untold = 0 if self.is_done else self._kept.num_expected
+        num_reused = untold if self._num_reused is None else self._num_reused
+        return self._counts_before.plus(self._kept.split(self._num_input, num_reused))
+
     def feed(self, pieces: Sequence[Piece]) -> list[Event]:
         """The events of one burst: its text joined into one delta, and the ending if it has come."""
+        self._note(pieces)
         if self._reading:
             return self._feed_reading(self._reading, pieces)
         if self._stops.is_empty:
@@ -98,7 +127,8 @@ class Assembler:
         """
         assert self._reading
         self.go_on()
-        self._num_input += prompt.num_tokens
+        self._counts_before = self._counts()
+        self._num_input, self._num_reused, self._kept = prompt.num_tokens, None, self._kept.written()
         self._reading.begin_again(found, is_thinking=prompt.is_thinking)
         self._server_tool_uses.count(result)
         self._blocks.add_whole(result)
@@ -107,6 +137,19 @@ class Assembler:
     def pause(self) -> list[Event]:
         """End the reply where a client may ask for more of it."""
         return self._finish("", "pause_turn", None)
+
+    def _note(self, pieces: Sequence[Piece]) -> None:
+        """What the pieces tell of the prompt. An output that goes on tells of one that is ours already."""
+        if self.is_computed and self._num_reused is not None:
+            return
+        for piece in pieces:
+            if self._num_reused is None and piece.progress:
+                self._num_reused = piece.progress.num_cached
+            if self._num_reused is None and piece.stop:
+                self._num_reused = piece.stop.num_cached
+            progress = piece.progress
+            is_whole = progress is not None and progress.num_done >= progress.num_total
+            self.is_computed = self.is_computed or bool(piece.num_output or piece.stop) or is_whole
 
     def _count(self, piece: Piece) -> int:
         """How many tokens came with this piece."""

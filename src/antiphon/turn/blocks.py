@@ -1,9 +1,12 @@
 """The content blocks of one reply, one after the other."""
 
+from typing import Any
+
 from antiphon.core.ids import new_id
 from antiphon.wire.events import (
     BlockStart,
     BlockStop,
+    CitationsDelta,
     Event,
     InputJsonDelta,
     Ping,
@@ -29,8 +32,19 @@ class Blocks:
         return events
 
     def add_text(self, text: str) -> None:
+        self._add_text(text, {"type": "text", "text": ""})
+
+    def add_claim(self, text: str) -> None:
+        """Text of a reply that may cite."""
+        self._add_text(text, {"type": "text", "text": "", "citations": []})
+
+    def add_citation(self, citation: dict[str, Any]) -> None:
+        """To the open block of text."""
+        self._events.append(CitationsDelta(self._index, citation))
+
+    def _add_text(self, text: str, empty: dict[str, object]) -> None:
         if self._kind != "text":
-            self._begin("text", {"type": "text", "text": ""})
+            self._begin("text", empty)
         elif self._events and isinstance(last := self._events[-1], TextDelta):
             last.text += text
             return

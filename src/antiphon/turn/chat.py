@@ -5,11 +5,23 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from antiphon.turn.attachments import Picture
+from antiphon.turn.attachments import NO_ATTACHMENTS, Attachments, Picture
+from antiphon.turn.citations import NO_SOURCES, Sources
+from antiphon.turn.documents import HOW_TO_CITE, Shelf
+from antiphon.turn.marks import label
 from antiphon.turn.signature import Signer
 from antiphon.turn.tools.offer import OfferedTool, offer_of
 from antiphon.wire.blocks import Block, ToolAdditionBlock, ToolDefinition, ToolReference, ToolRemovalBlock
-from antiphon.wire.content import TextBlock, ThinkingBlock, ToolReferenceBlock, ToolResultBlock, ToolUseBlock
+from antiphon.wire.content import (
+    DocumentBlock,
+    ImageBlock,
+    SearchResultBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolReferenceBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
 from antiphon.wire.conversation import Turn
 from antiphon.wire.prompt import turns_of
 from antiphon.wire.request import CountRequest, MessageRequest
@@ -52,19 +64,24 @@ class Chat(NamedTuple):
     """Those that may be called now: some of `tools`, and others that the conversation has found."""
     thinks: bool | None = None
     """Whether the model should think, where its template leaves the choice; None to let the template decide."""
+    sources: Sources = NO_SOURCES
+    """What the reply may cite."""
 
 
-def chat_of(request: MessageRequest | CountRequest, signer: Signer) -> Chat:
-    """The chat of a request that `unserved.check` has let through. `signer` knows the thinking that comes back."""
+def chat_of(request: MessageRequest | CountRequest, signer: Signer, attachments: Attachments = NO_ATTACHMENTS) -> Chat:
+    """The chat of a request that `unserved.check` has let through. `signer` knows the thinking that comes back.
+
+    `attachments` holds what each of the request's sources turned out to be.
+    """
     turns = [ChatTurn("system", text)] if (text := _system_text(request.system)) else []
     offer = offer_of(request)
-    reader = _Reader(offer.known, signer)
+    reader = _Reader(offer.known, signer, attachments)
     for turn in request.turns:
         turns += reader.read(turn)
     turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
     chat = _split_prefill(turns)
-    thinks = _thinks(request, chat.turns)
-    return chat._replace(tools=offer.shown, callable=tuple(offer.callable.values()), thinks=thinks)
+    chat = chat._replace(tools=offer.shown, callable=tuple(offer.callable.values()))
+    return chat._replace(thinks=_thinks(request, chat.turns), sources=reader.sources)
 
 
 def chat_of_completion(prompt: str) -> Chat:
@@ -112,17 +129,37 @@ def _system_text(system: str | Sequence[TextBlock] | None) -> str:
 class _Reader:
     """Turns of the wire become turns of a chat. It remembers the calls, for results name only their ids."""
 
-    def __init__(self, known: Mapping[str, OfferedTool], signer: Signer) -> None:
+    def __init__(self, known: Mapping[str, OfferedTool], signer: Signer, attachments: Attachments) -> None:
         self._signer = signer
+        self._shelf = Shelf(attachments)
         self._calls: dict[str, ChatCall] = {}
         self._known = known
+
+    @property
+    def sources(self) -> Sources:
+        """What may be cited of all that was read."""
+        return self._shelf.sources
 
     def read(self, turn: Turn) -> list[ChatTurn]:
         if turn.role == "assistant":
             return self._assistant(turn.blocks)
-        results = [self._result(block) for block in turn.blocks if isinstance(block, ToolResultBlock)]
-        text = "\n\n".join(self._texts(turn.blocks))
-        return results if results and not text else [*results, ChatTurn(turn.role, text)]
+        results: list[ChatTurn] = []
+        texts: list[str] = []
+        pictures: list[Picture] = []
+        for block in turn.blocks:
+            if isinstance(block, ToolResultBlock):
+                results.append(self._result(block))
+            else:
+                texts += self._text(block, pictures)
+        said = [ChatTurn(turn.role, "\n\n".join(texts), pictures=tuple(pictures))] if texts or not results else []
+        return self._reminded([*results, *said])
+
+    def _reminded(self, turns: list[ChatTurn]) -> list[ChatTurn]:
+        """What comes before the reply ends with how to cite, if there is something to cite by then."""
+        last = turns[-1]
+        if last.role == "system" or not self.sources.sources:
+            return turns
+        return [*turns[:-1], last._replace(text=f"{last.text}\n\n{HOW_TO_CITE}")]
 
     def _assistant(self, blocks: Iterable[Block]) -> list[ChatTurn]:
         """One turn, and one more after each result of a tool that the server has run."""
@@ -137,9 +174,14 @@ class _Reader:
             for collected in (texts, calls, thoughts):
                 collected.clear()
 
+        before: Block | None = None
         for block in blocks:
             if isinstance(block, TextBlock):
-                texts.append(block.text)
+                is_next = isinstance(before, TextBlock) and bool(before.citations or block.citations)
+                text = self._cited(block)
+                texts[-1:] = [texts[-1] + text] if is_next else [*texts[-1:], text]
+            elif isinstance(block, DocumentBlock):
+                texts.append(self._shelf.document(block, []))
             elif isinstance(block, ThinkingBlock):
                 thoughts += filter(None, [self._signer.open(block.thinking, block.signature).thinking])
             elif isinstance(block, ToolUseBlock | ServerToolUseBlock):
@@ -147,8 +189,16 @@ class _Reader:
             elif (answered := self._calls.get(getattr(block, "tool_use_id", ""))) is not None:
                 close()
                 turns.append(ChatTurn("tool", self._server_result(block), answers=answered))
+            before = block
         close()
         return turns
+
+    def _cited(self, block: TextBlock) -> str:
+        """The text with its citations, as the model has written them."""
+        if not block.citations:
+            return block.text
+        marks = [label(first, last) for first, last in self.sources.labels(block.citations)]
+        return f"{block.text} {''.join(marks)}" if marks else block.text
 
     def _call(self, block: ToolUseBlock | ServerToolUseBlock) -> ChatCall:
         call = ChatCall(block.id, block.name, orjson.dumps(block.input).decode())
@@ -156,29 +206,42 @@ class _Reader:
         return call
 
     def _result(self, block: ToolResultBlock) -> ChatTurn:
-        text = block.content if isinstance(block.content, str) else "\n\n".join(self._parts(block))
+        pictures: list[Picture] = []
+        text = block.content if isinstance(block.content, str) else "\n\n".join(self._parts(block, pictures))
         call = self._calls.get(block.tool_use_id) or ChatCall(block.tool_use_id, "", "{}")
-        return ChatTurn("tool", f"Error: {text}" if block.is_error else text, answers=call)
+        text = f"Error: {text}" if block.is_error else text
+        return ChatTurn("tool", text, answers=call, pictures=tuple(pictures))
 
-    def _parts(self, block: ToolResultBlock) -> Iterable[str]:
+    def _parts(self, block: ToolResultBlock, pictures: list[Picture]) -> Iterable[str]:
         assert not isinstance(block.content, str)
         for part in block.content:
             if isinstance(part, TextBlock):
                 yield part.text
+            elif isinstance(part, ImageBlock | DocumentBlock | SearchResultBlock):
+                yield from self._text(part, pictures)
             elif isinstance(part, ToolReferenceBlock):
                 yield _definition(part.tool_name, self._known)
 
     def _server_result(self, block: Block) -> str:
         return result_text(block.model_dump(mode="json", exclude_none=True)["content"], self._known)
 
-    def _texts(self, blocks: Iterable[Block]) -> Iterable[str]:
-        for block in blocks:
-            if isinstance(block, TextBlock):
+    def _text(self, block: Block, pictures: list[Picture]) -> Iterable[str]:
+        """What a block of a user's or a system's turn says; its pictures are added to `pictures`."""
+        match block:
+            case TextBlock():
                 yield block.text
-            elif isinstance(block, ToolAdditionBlock) and (name := _name_in(block.tool)):
+            case ImageBlock():
+                yield self._shelf.image(block, pictures)
+            case DocumentBlock():
+                yield self._shelf.document(block, pictures)
+            case SearchResultBlock():
+                yield self._shelf.search_result(block)
+            case ToolAdditionBlock() if name := _name_in(block.tool):
                 yield f"From now on this tool can be called: {_definition(name, self._known)}"
-            elif isinstance(block, ToolRemovalBlock) and (name := _name_in(block.tool)):
+            case ToolRemovalBlock() if name := _name_in(block.tool):
                 yield f"From now on the tool {name} can no longer be called."
+            case _:
+                pass
 
 
 def _name_in(change: object) -> str:

@@ -1,5 +1,6 @@
 """What passes between a turn and an engine: a prompt goes in, bursts of pieces come out."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 StopCause = Literal["end", "length"]
@@ -18,6 +19,8 @@ class Prompt(NamedTuple):
     is_exact: bool
     is_thinking: bool = False
     """Whether it ends within thinking, so that the reply begins there."""
+    tokens: Sequence[int | str] = ()
+    """Its tokens in order; none where the engine does not tell them."""
 
 
 class Sampling(NamedTuple):
@@ -57,6 +60,8 @@ class Wish(NamedTuple):
     """What the output has to be. An engine that cannot enforce it does its best."""
     forced: ForcedCall | None = None
     """The same for an engine that knows calls, but no grammars."""
+    salt: str = ""
+    """Calls of different salts share nothing in the engine's caches."""
 
 
 class Progress(NamedTuple):

@@ -7,6 +7,7 @@ import orjson
 
 from antiphon.core.errors import internal
 from antiphon.turn.blocks import Blocks
+from antiphon.turn.claims import Claims
 from antiphon.turn.formats.outputs import CallArgs, CallEnd, CallStart, Out, Text, Thinking
 from antiphon.turn.formats.recogniser import Recogniser
 from antiphon.turn.pieces import Grammar
@@ -52,6 +53,7 @@ class Reading:
         self._script = script
         self._blocks = blocks
         self._stops = stops
+        self._claims = Claims(script.sources, blocks, stops) if script.sources.sources else None
         self._recogniser = self._new_recogniser(is_thinking=script.is_thinking)
         self._text: list[str] = []
         self._said: list[str] = []
@@ -140,12 +142,18 @@ class Reading:
 
     def _add_text(self, text: str) -> None:
         self._said.append(text)
+        if self._claims:
+            self._claims.feed(text)
+            self.found_stop = self._claims.found_stop
+            return
         safe, self.found_stop = self._stops.feed(text)
         if safe:
             self._blocks.add_text(safe)
 
     def _flush_text(self) -> None:
-        if held := self._stops.flush():
+        if self._claims:
+            self._claims.flush()
+        elif held := self._stops.flush():
             self._blocks.add_text(held)
 
     def _add_thinking(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from antiphon.turn.citations import NO_SOURCES, Sources
 from antiphon.turn.formats.table import GENERAL, Format
 from antiphon.turn.pieces import Grammar
 from antiphon.turn.schema.gbnf import Json, Text, alt, seq
@@ -33,7 +34,7 @@ class Thinking(NamedTuple):
 class Script(NamedTuple):
     """`opening` is what the reply has been made to begin with, and `is_thinking` says that it begins within thinking.
 
-    `document` is the schema that the whole text has to have.
+    `document` is the schema that the whole text has to have, and `sources` what the text may cite.
     """
 
     offer: Offer = NOTHING
@@ -42,6 +43,7 @@ class Script(NamedTuple):
     opening: str = ""
     is_thinking: bool = False
     document: JsonObject | None = None
+    sources: Sources = NO_SOURCES
 
     @property
     def is_document(self) -> bool:
@@ -53,14 +55,16 @@ class Script(NamedTuple):
         return {name: tool.schema for name, tool in self.offer.callable.items()}
 
 
-def script_of(request: MessageRequest, form: Format, signer: Signer, *, thinks: bool) -> Script | None:
+def script_of(
+    request: MessageRequest, form: Format, signer: Signer, *, thinks: bool, sources: Sources = NO_SOURCES
+) -> Script | None:
     """None for a reply that is text and nothing else."""
     offer = offer_of(request)
     schema = document_of(request)
     thinking = _thinking(request, signer)
-    if not (offer.callable or schema is not None or thinks or thinking.is_demanded):
+    if not (offer.callable or schema is not None or thinks or thinking.is_demanded or sources.sources):
         return None
-    return Script(offer, form, thinking, opening_of(offer, form), document=schema)
+    return Script(offer, form, thinking, opening_of(offer, form), document=schema, sources=sources)
 
 
 def document_of(request: MessageRequest | CountRequest) -> JsonObject | None:

@@ -82,6 +82,7 @@ class MessageStart:
     id: str
     model: str
     usage: Usage
+    diagnostics: JsonObject | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +97,14 @@ class BlockStart:
 class TextDelta:
     index: int
     text: str
+
+
+@dataclass(slots=True)
+class CitationsDelta:
+    """One citation of the text of its block."""
+
+    index: int
+    citation: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -148,7 +157,7 @@ def context_of(applied_edits: Sequence[JsonObject] | None) -> dict[str, Any]:
     return {} if applied_edits is None else {"context_management": {"applied_edits": list(applied_edits)}}
 
 
-Delta = TextDelta | InputJsonDelta | ThinkingDelta | SignatureDelta
+Delta = TextDelta | CitationsDelta | InputJsonDelta | ThinkingDelta | SignatureDelta
 Event = MessageStart | BlockStart | Delta | BlockStop | MessageDelta | MessageStop | Ping
 
 
@@ -163,6 +172,7 @@ class Message:
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
     applied_edits: Sequence[JsonObject] | None = None
+    diagnostics: JsonObject | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -175,5 +185,6 @@ class Message:
             "stop_sequence": self.stop_sequence,
             "stop_details": None,
             "usage": self.usage.as_json(),
+            **({} if self.diagnostics is None else {"diagnostics": self.diagnostics}),
             **context_of(self.applied_edits),
         }

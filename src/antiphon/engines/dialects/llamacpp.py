@@ -102,7 +102,7 @@ class LlamaCpp:
             has_bos = bool(habits.bos) and text.startswith(habits.bos)
             ids = await self._tokenize(text.split(self._cut), add_special=not has_bos)
         is_thinking = not chat.prefill and is_thinking_open(habits.form, rendered)
-        return Prompt(ids, len(ids), is_exact=True, is_thinking=is_thinking)
+        return Prompt(ids, len(ids), is_exact=True, is_thinking=is_thinking, tokens=ids)
 
     def _request(self, habits: _Habits, chat: Chat) -> dict[str, Any]:
         """What the template is asked to render."""

@@ -31,11 +31,11 @@ class Books:
     spending: Spending
     keeper: Keeper
 
-    async def open(self, caller: Caller, model: Model, num_input: int) -> "Account":
-        """Reserve what a call is estimated at. Raises 429."""
+    async def open(self, caller: Caller, model: Model, num_input: int, num_read: int = 0) -> "Account":
+        """Reserve what a call is estimated at: `num_read` tokens of its prompt should be cached. Raises 429."""
         parties = self.policy.parties_of(caller.principal)
         self.spending.check(parties)
-        reservation = await self.limits.reserve(parties, model.label, num_input)
+        reservation = await self.limits.reserve(parties, model.label, num_input - num_read)
         return Account(self, caller, model.id, num_input, parties, reservation)
 
     def check_spending(self, principal: Principal) -> None:

@@ -10,6 +10,7 @@ from antiphon.core.scope import Principal
 from antiphon.engines.catalog import Catalog, Model
 from antiphon.features.keys.service import check_model
 from antiphon.features.messages.books import Account, Books, Caller
+from antiphon.features.messages.caching import Cached, Caching
 from antiphon.features.messages.context import Counted, Edited, edited
 from antiphon.features.messages.rounds import Task, play
 from antiphon.features.messages.servertools import ServerTools
@@ -19,6 +20,7 @@ from antiphon.telemetry.metrics import Metrics, Timing
 from antiphon.turn import enforced, replay, unserved
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, chat_of
+from antiphon.turn.citations import Sources
 from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
 from antiphon.turn.script import Script, document_grammar, forced_grammar, opening_of, script_of
 from antiphon.turn.signature import Signer
@@ -41,6 +43,7 @@ class Order(NamedTuple):
     prompt: Prompt | None = None
     """The chat, if it is prepared already."""
     applied_edits: Sequence[JsonObject] | None = None
+    cached: Cached = Cached()
 
 
 class Count(NamedTuple):
@@ -69,15 +72,17 @@ class Reply(NamedTuple):
 
 
 class Messages:
-    def __init__(self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes) -> None:
+    def __init__(self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching) -> None:
         self._catalog = catalog
         self._metrics = metrics
         self._books = books
         self._signing_key = signing_key
+        self._caching = caching
 
     async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
         model = self.resolve(principal, request.model)
+        request = self._caching.steady(request)
         self._check(principal, request)
         headers = await self._books.count(principal, model)
         read = await self._read(principal, request, model)
@@ -103,14 +108,16 @@ class Messages:
         _check_output(model, order)
         prompt = order.prompt or await model.engine.prepare(model.id, order.chat)
         plan = _plan(model, prompt, order)
-        account = await self._books.open(caller, model, prompt.num_tokens)
+        account = await self._books.open(caller, model, prompt.num_tokens, plan.kept.num_expected)
         try:
             await _acquire(model, caller, account)
             try:
                 account.begin(plan.message_id)
-                task = Task(model, order.chat, prompt, plan, _wish(order, plan))
+                wish = _wish(order, plan)._replace(salt=caller.principal.scope.workspace_id)
+                task = Task(model, order.chat, prompt, plan, wish)
                 assembler = Assembler(plan)
-                events = play(task, assembler, _tools_of(plan), _meter(assembler, account, timing))
+                meter = _meter(assembler, account, timing, lambda: self._keep(caller, plan, order.cached))
+                events = play(task, assembler, _tools_of(plan), meter)
                 try:
                     yield Reply(model.id, events, assembler, account)
                 except ApiError:
@@ -137,8 +144,12 @@ class Messages:
         finally:
             account.end(usage, "left", assembler.num_output)
             self._metrics.count_tokens(task.model.label, usage)
+            self._metrics.count_lost(task.model.label, assembler.num_lost)
             if not task.wish.is_awaited_whole:
                 self._metrics.count_pace(task.model.label, timing, assembler.num_output)
+
+    def _keep(self, caller: Caller, plan: Plan, cached: Cached) -> None:
+        self._caching.keep(caller.principal.scope.workspace_id, plan.message_id, cached)
 
     def resolve(self, principal: Principal, name: str) -> Model:
         """Raises 404 for a model that there is not, and 403 for one that the key may not use."""
@@ -147,6 +158,7 @@ class Messages:
         return model
 
     async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
+        request = self._caching.steady(request)
         self._check(principal, request)
         read = await self._read(principal, request, model)
         return Order(
@@ -155,10 +167,24 @@ class Messages:
             request.max_tokens,
             request.stop_sequences or (),
             bool(request.stream),
-            script_of(request, model.spec.form, self._signer(principal), thinks=model.spec.accepts_thinking),
+            self._script(principal, request, model, read.counted.chat.sources),
             read.counted.prompt,
             read.applied,
+            await self._look(principal, model, read),
         )
+
+    async def _look(self, principal: Principal, model: Model, read: Edited[MessageRequest]) -> Cached:
+        signer = self._signer(principal)
+
+        async def count(request: MessageRequest) -> Counted:
+            chat = chat_of(request, signer)
+            return Counted(chat, await model.engine.prepare(model.id, chat))
+
+        return await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count)
+
+    def _script(self, principal: Principal, request: MessageRequest, model: Model, sources: Sources) -> Script | None:
+        thinks = model.spec.accepts_thinking
+        return script_of(request, model.spec.form, self._signer(principal), thinks=thinks, sources=sources)
 
     def _check(self, principal: Principal, request: MessageRequest | CountRequest) -> None:
         """Raises 400 for what only this server, or only its own keys, can find wrong."""
@@ -183,10 +209,18 @@ def _tools_of(plan: Plan) -> ServerTools:
     return ServerTools(searches(plan.script.offer.deferred if plan.script else ()))
 
 
-def _meter(assembler: Assembler, account: Account, timing: Timing) -> Callable[[], None]:
-    """To be called before each burst goes out: the call is in the books before the last one."""
+def _meter(assembler: Assembler, account: Account, timing: Timing, keep: Callable[[], None]) -> Callable[[], None]:
+    """To be called before each burst goes out: the call is in the books before the last one.
+
+    `keep` is called once, when the prompt is computed.
+    """
+    is_kept = False
 
     def meter() -> None:
+        nonlocal is_kept
+        if assembler.is_computed and not is_kept:
+            is_kept = True
+            keep()
         if num_output := assembler.num_output:
             account.note(num_output)
             timing.note_output()
@@ -258,4 +292,6 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
         has_room,
         script,
         order.applied_edits,
+        order.cached.kept,
+        order.cached.diagnostics,
     )
