@@ -52,7 +52,7 @@ class FakeEngine:
 
     async def models(self) -> tuple[EngineModel, ...]:
         thinkers = ("echo", "tool-caller", "thinker", "json")
-        models = [_model(name, accepts_thinking=name in thinkers) for name in _NAMES]
+        models = [_model(name, accepts_thinking=name in thinkers, sees=name == "echo") for name in _NAMES]
         return (*models[:3], _fail(), *models[3:])
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
@@ -103,8 +103,10 @@ class FakeEngine:
         return best
 
 
-def _model(name: str, *, accepts_thinking: bool = False) -> EngineModel:
-    return EngineModel(name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking)
+def _model(name: str, *, accepts_thinking: bool = False, sees: bool = False) -> EngineModel:
+    return EngineModel(
+        name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking, sees=sees
+    )
 
 
 def _fail() -> EngineModel:
