@@ -27,8 +27,8 @@ def marker_of(props: dict[str, Any]) -> str:
     Servers that do not tell it are too old: they cannot count pictures either.
     """
     with reading():
-        sees = (props.get("modalities") or {}).get("vision")
-        return (props.get("media_marker") or "") if sees else ""
+        modalities: dict[str, Any] = props.get("modalities") or {}
+        return (props.get("media_marker") or "") if modalities.get("vision") else ""
 
 
 class Seen(NamedTuple):
