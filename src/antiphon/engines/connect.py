@@ -119,7 +119,8 @@ async def _speak(upstream: Upstream, settings: Settings, where: str) -> Connecte
     if status != 200:
         raise OperatorError(f"{where} answers /v1/models with status {status}: is this an engine's URL?")
     is_llamacpp = await _is_llamacpp(upstream)
-    engine = LlamaCpp(upstream) if is_llamacpp else Plain(upstream, num_slots=settings.slots or _DEFAULT_NUM_SLOTS)
+    num_slots = settings.slots or _DEFAULT_NUM_SLOTS
+    engine = LlamaCpp(upstream) if is_llamacpp else Plain(upstream, num_slots=num_slots, sees=settings.engine_sees)
     return engine, await engine.models()
 
 
