@@ -27,6 +27,7 @@ _KEEP_ALIVE_S = 75
 _POLL_S = 0.02
 _GOODBYE_S = 2.0
 _LINGER_S = 10.0
+_DATE_EVERY_S = 1.0
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -88,8 +89,7 @@ class Server:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await self._drain()
-        self._uvicorn.should_exit = True
-        self._uvicorn.force_exit = self._is_hurried
+        self._uvicorn.end(is_hurried=self._is_hurried)
         await serving
         if not self._stopping.is_set():
             raise RuntimeError("the HTTP server ended by itself")
@@ -129,10 +129,43 @@ def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
 
 
 class _Uvicorn(uvicorn.Server):
+    """uvicorn looks ten times a second whether it is to end, and then waits for a tenth: this one is told."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self, *, is_hurried: bool) -> None:
+        self.should_exit, self.force_exit = True, is_hurried
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which renews the date of the replies
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _DATE_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in [*self.servers, *(sockets or [])]:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await _let_connections_close()
+        try:
+            await asyncio.wait_for(self._wait_tasks_to_complete(), self.config.timeout_graceful_shutdown)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals are `Server.stop_on_signals`'s."""
         yield
+
+
+async def _let_connections_close() -> None:
+    """An idle one is gone two turns of the loop after it was told."""
+    for _ in range(2):
+        await asyncio.sleep(0)  # noqa: TID251 - no time passes
 
 
 _Part = Literal["head", "body"]
