@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Generator
 from typing import Literal
+from urllib.parse import unquote
 
 import httptools
 import orjson
@@ -18,6 +19,7 @@ from antiphon.core.ids import new_id
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
 from antiphon.web.call import PublicCall, told
+from antiphon.web.cycle import Cycle
 from antiphon.web.door import Door
 from antiphon.web.watch import Connection
 
@@ -183,6 +185,7 @@ class _Protocol(HttpToolsProtocol):
     _is_in_head = True
     _is_deaf = False
     _is_repeating = False
+    _idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -191,6 +194,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._connection.lose()
 
@@ -225,7 +229,6 @@ class _Protocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -264,9 +267,37 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._is_deaf or self._is_repeating:
             return
-        self.scope["antiphon.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
-        super().on_headers_complete()
+        self._begin_call()
         self._is_in_head, self._num_head_bytes = False, 0
+
+    def _begin_call(self) -> None:
+        """As uvicorn does, but with a cycle of our own, and without what we have no use for."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        http_version = self.parser.get_http_version()
+        request = {
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": http_version,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "antiphon.connection": self._connection,
+        }
+        self.scope.update(request)  # type: ignore[typeddict-item]
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=http_version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, self.app)
 
     def on_message_complete(self) -> None:
         if self._is_deaf or (self.parser.should_upgrade() and not self._is_repeating):
@@ -276,17 +307,32 @@ class _Protocol(HttpToolsProtocol):
         self.flow.resume_reading()  # a large body paused it, and a client that leaves is only seen while we read
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         self._awaited = None
+        self.flow.resume_reading()
         if self.transport.is_closing():  # it waits for the client to read what is left: not for ever
             self._arm(_GOODBYE_S)
         elif self.cycle.more_body:  # nobody wants the rest of this body, but the client may want to read the answer
             self._awaited = "body"
             self._disarm()
             self._arm(_LINGER_S)
+        else:
+            self._idle_since = self.loop.time()
+            if not self.timeout_keep_alive_task:
+                self._keep_for(_KEEP_ALIVE_S)
+
+    def _keep_for(self, seconds: float) -> None:
+        """One timer for the connection, not one for each request: it looks again when it finds that one has come."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        self.transport.abort()
+        self.timeout_keep_alive_task = None
+        if self._awaited or self._is_running():
+            return
+        left_s = _KEEP_ALIVE_S - (self.loop.time() - self._idle_since)
+        if left_s > 0:
+            self._keep_for(left_s)
+        else:
+            self.transport.abort()
 
     def _is_running(self) -> bool:
         # uvicorn's annotation hides that there is no cycle before the first request
