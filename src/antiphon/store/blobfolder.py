@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,9 +31,9 @@ class BlobFolder:
 
     @asynccontextmanager
     async def draft(self) -> AsyncGenerator[Draft, None]:
-        with _told(self._folder):
-            draft = _Draft(self._folder, *await asyncio.to_thread(_begin, self._folder / "drafts"))
+        draft = _Draft(self._folder)
         try:
+            await draft.begin()
             yield draft
         finally:
             await draft.close()
@@ -95,15 +96,22 @@ class BlobFolder:
 class _Draft:
     """Threads write it, one at a time; a cancelled step goes on, and `close` waits for it."""
 
-    def __init__(self, folder: Path, path: Path, file: BinaryIO) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = path
-        self._file = file
+        self._path = folder / "drafts" / new_id("draft")
+        self._file: BinaryIO = BytesIO()
         self._hash = hashlib.sha256()
         self._num_bytes = 0
         self._held: list[bytes] = []
         self._num_held = 0
         self._step: asyncio.Future[None] | None = None
+
+    async def begin(self) -> None:
+        self._begin_step(self._open)
+        await self._settle()
+
+    def _open(self) -> None:
+        self._file = _locked(self._path)
 
     async def write(self, data: bytes) -> None:
         self._held.append(data)
@@ -160,15 +168,14 @@ class _Draft:
                 step()
 
 
-def _begin(drafts: Path) -> tuple[Path, BinaryIO]:
-    """A new draft, locked."""
-    drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _locked(path: Path) -> BinaryIO:
+    """A new file, locked."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        path = drafts / new_id("draft")
         file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:  # nobody took it for a dead one's before it was locked
-            return path, file
+            return file
         file.close()
 
 

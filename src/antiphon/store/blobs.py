@@ -4,7 +4,6 @@ What is being written is a draft. It becomes a blob in one step; of a draft that
 """
 
 import hashlib
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -66,11 +65,11 @@ class Blobs(Protocol):
 
 
 class MemoryBlobs:
-    """Blobs for as long as the process lives, for tests."""
+    """Blobs for as long as the process lives, for tests. `folder` is for those that are asked for as files."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._blobs: dict[str, bytes] = {}
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = folder
 
     @asynccontextmanager
     async def draft(self) -> AsyncGenerator[Draft, None]:
@@ -81,7 +80,7 @@ class MemoryBlobs:
         yield _told(self._find(digest))
 
     async def path_of(self, digest: str) -> Path:
-        path = Path(self._folder.name) / digest
+        path = self._folder / digest
         path.write_bytes(self._find(digest))
         return path
 

@@ -40,13 +40,12 @@ class Upload(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file as it lies on this machine. `path` is to be read and left alone; it may be gone if the file is deleted."""
+    """A file as it lies on this machine. `path` is to be read and left alone; when the file is deleted it is gone."""
 
     path: Path
     media_type: str
     filename: str
     num_bytes: int
-    digest: str
 
 
 class Files:
@@ -117,12 +116,12 @@ class Files:
             raise _unknown(file_id)
         await self._clear([digest])
 
-    async def open(self, scope: Scope, file_id: str) -> StoredFile:
+    async def read(self, scope: Scope, file_id: str) -> StoredFile:
         """The file's bytes, for whoever reads them here."""
         row = await self.retrieve(scope, file_id)
         async with self._found(scope, row):
             path = await self._blobs.path_of(row.digest)
-        return StoredFile(path, row.mime_type, row.filename, row.size_bytes, row.digest)
+        return StoredFile(path, row.mime_type, row.filename, row.size_bytes)
 
     @asynccontextmanager
     async def content(self, scope: Scope, file_id: str) -> AsyncGenerator[tuple[Row[Any], AsyncIterator[bytes]], None]:
