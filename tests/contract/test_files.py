@@ -59,6 +59,30 @@ async def test_a_file_that_is_made_while_another_of_its_bytes_is_deleted_keeps_t
             assert kept(tmp_path) == []
 
 
+async def test_a_file_that_is_made_in_the_moment_of_removal_keeps_its_bytes(backend: str, tmp_path: Path):
+    async with shelf(backend, tmp_path) as (files, own):
+        old = await put(files, own.scope, b"the same")
+        files._blobs = blobs = _SlowToRemove(tmp_path)
+        deleting = asyncio.get_running_loop().create_task(files.delete(own.scope, old))
+        await blobs.has_begun.wait()
+        made = await put(files, own.scope, b"the same")
+        await deleting
+        assert await read(files, own.scope, made) == b"the same"
+
+
+class _SlowToRemove(BlobFolder):
+    """Between the look at the rows and the removal there is time for anything."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.has_begun = asyncio.Event()
+
+    async def remove(self, digest: str) -> None:
+        self.has_begun.set()
+        await asyncio.sleep(0.3)
+        await super().remove(digest)
+
+
 async def test_a_row_that_cannot_be_made_leaves_no_bytes_that_a_sweep_does_not_find(backend: str, tmp_path: Path):
     async with shelf(backend, tmp_path) as (files, own):
         with pytest.raises(RuntimeError, match="the last moment"):
