@@ -97,6 +97,18 @@ async def test_the_betas_shape_pages_by_ids_in_both_directions():
     assert of_a_session["data"] == []
 
 
+async def test_the_sdks_beta_files_and_the_beta_header_are_understood():
+    async with World() as world, world.sdk() as client:
+        made = await client.beta.files.upload(file=("a.txt", TEXT), betas=["files-api-2025-04-14"])
+        assert "scope" in made.model_fields_set
+        found = await client.beta.files.retrieve_metadata(made.id)
+        listed = [file.id async for file in client.beta.files.list()]
+        deleted = await client.beta.files.delete(made.id)
+    assert "scope" not in found.model_fields_set, "without the header it is today's shape"
+    assert listed == [made.id]
+    assert deleted.type == "file_deleted"
+
+
 async def test_a_file_is_given_out_only_where_it_may_be():
     async with World() as world, world.sdk() as client:
         made = await client.files.upload(file=("grass.txt", TEXT))
