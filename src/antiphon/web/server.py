@@ -14,10 +14,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.core.clock import Clock, Timer, sleep
-from antiphon.core.errors import ApiError, Kind, OperatorError, invalid
+from antiphon.core.errors import ApiError, OperatorError, invalid
 from antiphon.core.ids import new_id
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
+from antiphon.web.body import body_timeout
 from antiphon.web.call import PublicCall, told
 from antiphon.web.cycle import Cycle
 from antiphon.web.door import Door
@@ -31,13 +32,6 @@ _GOODBYE_S = 2.0
 _LINGER_S = 10.0
 _DATE_EVERY_S = 1.0
 _FRAMING = (b"content-length", b"transfer-encoding")
-
-
-_BODY_TIMEOUT = ApiError(
-    Kind.INVALID_REQUEST,
-    "The request's body did not arrive in time.",
-    details={"error_code": "request_body_timeout"},
-)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -190,6 +184,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
+        self._connection.give_time = self._give_time
         self._wait_for("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -226,6 +221,10 @@ class _Protocol(HttpToolsProtocol):
         self._disarm()
         if part:
             self._arm(_HEAD_TIMEOUT_S if part == "head" else self.body_timeout_s)
+
+    def _give_time(self, seconds: float) -> None:
+        if self._awaited == "body":
+            self._arm(seconds)
 
     def _parse(self, data: bytes) -> None:
         """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
@@ -381,4 +380,4 @@ class _Protocol(HttpToolsProtocol):
         if self._is_in_head or not self._is_running():
             self.transport.abort()
         else:
-            self._refuse(_BODY_TIMEOUT)
+            self._refuse(body_timeout())
