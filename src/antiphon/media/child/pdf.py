@@ -20,8 +20,8 @@ _MAX_CHARS = 200_000
 _FEW_CHARS = 8
 """A page with less text, and with a picture, is a scan."""
 _SCAN_SIDE = 2200
-_HYPHENS = {0x02: "-", 0xFFFE: "-", 0: ""}
-"""How PDFium tells those at a line's end."""
+_HYPHENS = dict.fromkeys((0x02, 0xFFFE, 0x00))
+"""How PDFium tells those of a word that goes on in the next line."""
 
 
 def run(data: bytes, fields: Mapping[str, Any]) -> Frame:
@@ -91,8 +91,8 @@ def _chars(textpage: Any) -> Iterator[Char]:
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     for index in range(textpage.count_chars()):
         code = raw.FPDFText_GetUnicode(textpage, index)
-        text = chr(code).translate(_HYPHENS)
-        if not text or text.isspace():
+        text = "-" if code in _HYPHENS else chr(code)
+        if text.isspace():
             yield Char(" ")
         elif raw.FPDFText_GetCharBox(textpage, index, left, right, bottom, top):
             yield Char(text, left.value, bottom.value, right.value, top.value)
