@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.store.db import Database
 
-HEAD = "0003"
+HEAD = "0005"
 _LOCK = 0x616E7469  # PostgreSQL's name for the lock of whoever migrates
 
 

@@ -1,5 +1,7 @@
 """Reading a request's body: bounded in size before and while it comes."""
 
+from collections.abc import AsyncIterator
+
 from starlette.types import Receive
 
 from antiphon.core.errors import ApiError, Kind, invalid
@@ -14,8 +16,13 @@ class ClientGone(Exception):
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
     """The whole body. Raises 413 once more than `limit_bytes` are announced or have come, 400 if it is encoded."""
+    chunks = [chunk async for chunk in read_chunks(receive, headers, limit_bytes)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_chunks(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+    """The same in the pieces in which it comes, at least one: for a body that is not to be held."""
     _check_head(headers, limit_bytes)
-    chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
@@ -25,9 +32,9 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: 
         size += len(chunk)
         if size > limit_bytes:
             raise too_large()
-        chunks.append(chunk)
+        yield chunk
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return
 
 
 def too_large() -> ApiError:

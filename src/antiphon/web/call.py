@@ -1,6 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NewType
@@ -19,10 +19,10 @@ from antiphon.encode.sse import encode_error
 from antiphon.settings import Settings
 from antiphon.store.directory import MAX_AGE_S, Directory
 from antiphon.telemetry import logs
-from antiphon.web.body import charset, read_body
+from antiphon.web.body import charset, read_body, read_chunks
 from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
-from antiphon.wire.decode import transcode
+from antiphon.wire.decode import codec_of, transcode
 from antiphon.wire.events import Usage
 from antiphon.wire.versions import Version
 
@@ -136,6 +136,14 @@ class PublicCall:
         if self.readmit and self.shared.clock.monotonic() - self.started_at > MAX_AGE_S:
             await self.readmit(self)
         return content
+
+    async def chunks(self, limit_bytes: int) -> AsyncIterator[bytes]:
+        """The body in pieces, where it is too large to be held; otherwise as `body`. Every charset is one byte each."""
+        codec = codec_of(charset(self.headers))
+        async for chunk in read_chunks(self.receive, self.headers, limit_bytes):
+            yield chunk if codec == "utf-8" else transcode(chunk, codec)
+        if self.readmit and self.shared.clock.monotonic() - self.started_at > MAX_AGE_S:
+            await self.readmit(self)
 
     def watch(self) -> Watch:
         return Watch(self.connection, self.shared.live)
