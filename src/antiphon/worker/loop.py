@@ -94,7 +94,7 @@ class Worker:
         return len(self._running)
 
     def wake(self) -> None:
-        self._look_at = float("-inf")
+        self._look_at = self._clear_at = float("-inf")
         self._due.set()
 
     def start(self) -> None:

@@ -76,17 +76,30 @@ class Writer:
         """Raises 529 while the database is away: what was added stays."""
         while self._pending:
             block = self._pending[:_NUM_TOGETHER]
-            await self._write([one for one in block if isinstance(one, Done)], block)
+            await self._write_or_drop(block)
             del self._pending[: len(block)]
         self._due.clear()
 
-    async def _write(self, done: Sequence[Done], block: Sequence[Done | Return]) -> None:
+    async def _write_or_drop(self, block: Sequence[Done | Return]) -> None:
+        """What the database refuses must not hold up the others: its lease runs out, and it is tried again."""
+        try:
+            await self._write(block)
+        except (ApiError, OSError):
+            raise
+        except Exception:
+            log.exception("%d outcomes of items cannot be written", len(block))
+            for one in block if len(block) > 1 else ():
+                await self._write_or_drop([one])
+
+    async def _write(self, block: Sequence[Done | Return]) -> None:
+        done = [one for one in block if isinstance(one, Done)]
         written: set[Held] = set()
         async with self._database.write() as connection:
             if done:
                 outcomes = [one.outcome for one in done]
                 written = await queue.finish(connection, outcomes, self._clock.now())
-                await add_entries(connection, [one.entry for one in done if one.entry and one.outcome.held in written])
+                if entries := [one.entry for one in done if one.entry and one.outcome.held in written]:
+                    await add_entries(connection, entries)
             for again_at, num_attempts in {one[1:] for one in block if isinstance(one, Return)}:
                 same = [one.held for one in block if isinstance(one, Return) and one[1:] == (again_at, num_attempts)]
                 await queue.give_back(connection, same, again_at, num_attempts)
