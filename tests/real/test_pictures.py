@@ -20,7 +20,7 @@ from antiphon.turn.attachments import Picture
 from antiphon.turn.chat import Chat, ChatCall, ChatTurn
 from antiphon.turn.pieces import Piece, Prompt, Sampling, Stop, Wish
 from antiphon.turn.reuse import num_common
-from tests.fixtures.pictures import MARK, Drawn
+from tests.fixtures.drawn import MARK, Drawn
 
 pytestmark = pytest.mark.real
 MODEL = "smollm2"
