@@ -100,7 +100,7 @@ async def test_the_count_is_what_the_engine_then_evaluates(engine: ChildEngine, 
 async def test_a_tokenizer_that_puts_a_token_before_each_text_is_counted_too(
     smollm2: Path, smollm2_projector: Path, tmp_path: Path
 ):
-    """The engine puts it there by itself, and a template may write it, too: it is there once."""
+    """The engine puts it there by itself, and a template has written it, too: it is there once."""
     model = shutil.copyfile(smollm2, tmp_path / "bos.gguf")
     puts_it = GGUFReader(model, "r+").fields["tokenizer.ggml.add_bos_token"]
     puts_it.parts[puts_it.data[0]][0] = True

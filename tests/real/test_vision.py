@@ -37,7 +37,7 @@ def server(qwen05: Path, qwen05_projector: Path, tmp_path_factory: pytest.TempPa
         yield served
 
 
-def user(*content: dict[str, Any]) -> dict[str, Any]:
+def user(*content: dict[str, Any]) -> Any:
     return {"role": "user", "content": list(content)}
 
 
