@@ -176,6 +176,16 @@ async def test_a_picture_that_the_engine_cannot_read_is_the_apis_400(engine: Chi
     assert refused.value.kind is Kind.INVALID_REQUEST
 
 
+@pytest.mark.slow
+async def test_more_than_the_engine_takes_is_told_before_it_is_sent(engine: ChildEngine):
+    large = RED._replace(data=RED.data + bytes(13_900_000))  # what comes after a picture's end is not looked at
+    prompt, pieces = await run(engine, chat(user(MARK * 5, *[large] * 5)))
+    assert stop_of(pieces).num_input == prompt.num_tokens
+    with pytest.raises(ApiError, match="exceeds the maximum size") as refused:
+        await engine.prepare(MODEL, chat(user(MARK * 6, *[large] * 6)))
+    assert refused.value.kind is Kind.TOO_LARGE
+
+
 async def test_a_size_is_asked_for_once(engine: ChildEngine, monkeypatch: pytest.MonkeyPatch):
     assert engine._child
     eyes, counted = engine._child.engine._eyes, list[object]()
