@@ -117,7 +117,7 @@ class Messages:
             await _acquire(model, caller, account)
             try:
                 account.begin(plan.message_id)
-                wish = _wish(order, plan)._replace(salt=caller.principal.scope.workspace_id)
+                wish = _wish(order, plan, caller.principal.scope.workspace_id)
                 task = Task(model, order.chat, prompt, plan, wish)
                 assembler = Assembler(plan)
                 meter = _meter(assembler, account, timing, lambda: self._keep(caller, plan, order.cached))
@@ -266,10 +266,10 @@ def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
     return Sampling(temperature, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None)
 
 
-def _wish(order: Order, plan: Plan) -> Wish:
+def _wish(order: Order, plan: Plan, salt: str) -> Wish:
     """What is looked for in the text is ours to find, so every token has to be seen as it comes."""
     is_read = order.is_streamed or bool(order.stop_sequences)
-    wish = Wish(plan.max_output, order.sampling, is_awaited_whole=not is_read)
+    wish = Wish(plan.max_output, order.sampling, is_awaited_whole=not is_read, salt=salt)
     if (script := plan.script) is None:
         return wish
     wish = wish._replace(is_awaited_whole=False, opening=opening_of(script.offer, script.form))
@@ -297,7 +297,7 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
             raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
         max_output = min(max_output, window - prompt.num_tokens)
     has_room = not prompt.is_exact or prompt.num_tokens < window
-    script = order.script and order.script._replace(is_thinking=prompt.is_thinking)
+    script = order.script._replace(is_thinking=prompt.is_thinking) if order.script else None
     return Plan(
         new_id("msg"),
         model.id,
