@@ -33,7 +33,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
     nothing = _support(False)
     return {
         "batch": nothing,
-        "citations": nothing,
+        "citations": _support(True),
         "code_execution": nothing,
         "image_input": nothing,
         "pdf_input": nothing,
