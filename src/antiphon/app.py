@@ -1,6 +1,8 @@
 """The only place that wires the parts of a server together."""
 
+import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from starlette.routing import Route
@@ -40,6 +42,13 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.files import FileReader, NoFiles
+from antiphon.media.load import Loader
+from antiphon.media.ocr import Ocr
+from antiphon.media.pdfs import Pdfs
+from antiphon.media.pictures import Pictures
+from antiphon.media.reading import Media
+from antiphon.media.sandbox import OCR_LIMITS, Limits, Sandbox
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts
 from antiphon.store.blobfolder import BlobFolder
@@ -57,6 +66,9 @@ from antiphon.web.call import Shared
 from antiphon.web.door import Door
 
 _SPENDING_EVERY_S = 30.0
+_MAX_READING = 256
+_MAX_READING_WAIT_S = 30.0
+"""Pictures and pages that may wait to be read, and how long."""
 
 
 class App:
@@ -84,6 +96,7 @@ class App:
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
+        self.media = open_media(settings, clock, NoFiles())
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
         self._watch()
@@ -95,7 +108,8 @@ class App:
             tells_all=self.settings.cache_tells_all,
             is_steady=self.settings.steady_prompts,
         )
-        messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"), caching)
+        signing_key = self._secret.derive("thinking")
+        messages = Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
         return [
             *messages_routes.routes(messages),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
@@ -206,10 +220,34 @@ class App:
             await self._tracer.aclose()
         if self._engine:
             await self._engine.aclose()
+        await self.media.aclose()
         await self.tasks.aclose()
         await self.keeper.aclose()
         await self.database.aclose()
         self._request_log.close()
+
+
+class OpenMedia(NamedTuple):
+    """What reads pictures and documents, and the children that it has."""
+
+    reads: Media
+    sandboxes: tuple[Sandbox, Sandbox]
+
+    async def aclose(self) -> None:
+        for sandbox in self.sandboxes:
+            await sandbox.aclose()
+
+
+def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia:
+    """Nothing is started before somebody sends a picture."""
+    num_children = max(1, (os.cpu_count() or 1) // 2)
+    gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
+    sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
+    ocr = Ocr(sandboxes[1])
+    reads = Media(
+        Loader(files), Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr), ocr, describes=settings.vision == "describe"
+    )
+    return OpenMedia(reads, sandboxes)
 
 
 def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine | None = None) -> App:

@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     steady_prompts: bool = Field(
         True, description="Leave out a first system block that is nothing but a client's attribution line."
     )
+    vision: Literal["describe", "refuse"] = Field(
+        "describe",
+        description="What becomes of a picture for a model that cannot see: `describe` it in words, or `refuse` it.",
+    )
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
