@@ -8,6 +8,8 @@ import anthropic
 import pytest
 
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.pdfs import lines, pdf
+from tests.fixtures.pictures import document_of
 from tests.fixtures.world import World, ask
 
 GRASS = "The grass is green. The sky is blue."
@@ -55,6 +57,37 @@ async def test_a_text_is_cited_by_its_characters():
         "end_char_index": 19,
         "file_id": None,
     }
+
+
+@pytest.mark.parametrize("is_uploaded", [False, True])
+async def test_a_pdf_is_cited_by_its_pages(is_uploaded: bool):
+    data = pdf([[], lines(["The grass is green.", "It grows."]), lines(["The sky is blue."])])
+    async with World() as world, world.sdk() as client:
+        file_id = (await client.files.upload(file=("a.pdf", data))).id if is_uploaded else None
+        block = document_of(data, title="Colours", citations=ON)
+        if file_id:
+            block["source"] = {"type": "file", "file_id": file_id}
+        message = await client.messages.create(**citing(block))
+    (citation,) = cited(message)
+    assert citation == {
+        "type": "page_location",
+        "cited_text": "The grass is green.",
+        "document_index": 0,
+        "document_title": "Colours",
+        "start_page_number": 2,
+        "end_page_number": 3,
+        "file_id": file_id,
+    }
+
+
+async def test_a_text_file_is_cited_by_its_characters():
+    async with World() as world, world.sdk() as client:
+        file = await client.files.upload(file=("grass.txt", GRASS.encode()))
+        block = text_document(source={"type": "file", "file_id": file.id})
+        message = await client.messages.create(**citing(block))
+    (citation,) = cited(message)
+    assert (citation["type"], citation["file_id"]) == ("char_location", file.id)
+    assert citation["cited_text"] == GRASS[citation["start_char_index"] : citation["end_char_index"]]
 
 
 async def test_a_document_of_blocks_is_cited_by_its_blocks():

@@ -8,7 +8,7 @@ from antiphon.core.scope import Scope
 
 
 class StoredFile(NamedTuple):
-    """`path` may be read until the request that asked for it is over."""
+    """`path` is to be read at once, and left alone: when the file is deleted it is gone."""
 
     path: Path
     media_type: str
@@ -22,12 +22,5 @@ class FileReader(Protocol):
         ...
 
 
-class NoFiles:
-    """A server without files."""
-
-    async def read(self, scope: Scope, file_id: str) -> StoredFile:
-        raise not_found(file_id)
-
-
 def not_found(file_id: str) -> ApiError:
-    return ApiError(Kind.NOT_FOUND, f"File `{file_id}` not found.")
+    return ApiError(Kind.NOT_FOUND, f"File `{file_id[:100]}` not found.")
