@@ -27,8 +27,7 @@ def test_a_backup_of_a_running_server_serves_the_same_keys(tmp_path: Path):
     assert [path.name for path in files] == ["antiphon.db", "secret.key", "files"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600, 0o700]
     assert run("db", "check", folder=tmp_path / "copy").stdout == "The database is whole.\n"
-    more = {"ANTIPHON_API_KEY": API_KEY, "ANTIPHON_UPLOADS_ARE_DOWNLOADABLE": "true"}
-    with serving(tmp_path / "copy", "--fake", keys=False, **more) as served:
+    with serving(tmp_path / "copy", "--fake", keys=False, ANTIPHON_API_KEY=API_KEY) as served:
         assert "shown this once" not in served.printed
         (file,) = served.sdk().files.list().data
         assert file == uploaded
