@@ -134,6 +134,10 @@ class Settings(BaseSettings):
         None, description="The URL of an OpenTelemetry collector (OTLP over HTTP); needs the extra `otel`."
     )
 
+    @property
+    def files_folder(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
+
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:
     """`flags` that are None count as not given. Raises OperatorError, which never holds a setting's value."""
