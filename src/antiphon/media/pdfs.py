@@ -33,19 +33,24 @@ class Pdfs:
     def __init__(self, sandbox: Sandbox, ocr: Ocr) -> None:
         self._sandbox = sandbox
         self._ocr = ocr
-        self._kept: Kept[tuple[str, str, bool], tuple[Page, ...]] = Kept(_KEPT_BYTES)
+        self._kept: Kept[tuple[str, str, bool, bool], tuple[Page, ...]] = Kept(_KEPT_BYTES)
 
     async def read(
-        self, workspace_id: str, place: Place, loaded: Loaded, *, is_seen: bool, check: Check
+        self, workspace_id: str, place: Place, loaded: Loaded, *, is_seen: bool, is_cited: bool, check: Check
     ) -> tuple[Page, ...]:
-        """With a picture of each page if it `is_seen`. The text of a scan is read from its picture."""
-        key = (workspace_id, loaded.digest, is_seen)
+        """With a picture of each page if it `is_seen`.
+
+        The text of a scan is read from its picture for who cannot see that, or wants to cite it.
+        """
+        reads_scans = is_cited or not is_seen
+        key = (workspace_id, loaded.digest, is_seen, reads_scans)
         pages = self._kept.get(key)
         if pages is not None:
             check(place, len(pages))
             return pages
         async with aclosing(self._sheets(workspace_id, place, loaded, is_seen, check)) as sheets:
-            pages = tuple([await self._page(workspace_id, sheet, is_seen=is_seen) async for sheet in sheets])
+            read = [(sheet, await self._text(workspace_id, sheet, reads_scans)) async for sheet in sheets]
+        pages = tuple(Page(text, sheet.picture if is_seen else None) for sheet, text in read)
         self._kept.put(key, pages, sum(map(_num_bytes, pages)))
         return pages
 
@@ -65,11 +70,10 @@ class Pdfs:
                 yield sheet
             first += _NUM_AT_ONCE
 
-    async def _page(self, workspace_id: str, sheet: _Sheet, *, is_seen: bool) -> Page:
-        text = sheet.text
-        if sheet.is_scan and sheet.picture:
-            text = await self._ocr.read(workspace_id, sheet.picture) or text
-        return Page(text, sheet.picture if is_seen else None)
+    async def _text(self, workspace_id: str, sheet: _Sheet, reads_scans: bool) -> str:
+        if reads_scans and sheet.is_scan and sheet.picture:
+            return await self._ocr.read(workspace_id, sheet.picture) or sheet.text
+        return sheet.text
 
 
 def _sheets_in(answer: Frame) -> list[_Sheet]:

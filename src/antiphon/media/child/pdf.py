@@ -19,7 +19,7 @@ _MAX_SCALE = 4.0
 _MAX_CHARS = 200_000
 _FEW_CHARS = 8
 """A page with less text, and with a picture, is a scan."""
-_SCAN_SIDE = 2200
+_SCAN_SIDE = 1700
 _HYPHENS = dict.fromkeys((0x02, 0xFFFE, 0x00))
 """How PDFium tells those of a word that goes on in the next line."""
 
