@@ -59,11 +59,13 @@ class Fetch(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow: list[str] = Field(
-        [], description="Hosts (`*.example.com` too), addresses or networks: if there are any, nothing else is asked."
+        default=[],
+        description="Hosts (`*.example.com` too), addresses or networks: if there are any, nothing else is asked.",
     )
-    deny: list[str] = Field([], description="Hosts, addresses or networks that are never asked.")
+    deny: list[str] = Field(default=[], description="Hosts, addresses or networks that are never asked.")
     private: bool = Field(
-        False, description="Whether private networks and this machine may be asked too; link-local addresses never are."
+        default=False,
+        description="Whether private networks and this machine may be asked too; link-local addresses never are.",
     )
 
 
