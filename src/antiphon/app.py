@@ -20,6 +20,8 @@ from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
 from antiphon.features.audits import routes as audits_routes
 from antiphon.features.audits.service import Audit
+from antiphon.features.files import routes as files_routes
+from antiphon.features.files.service import Files
 from antiphon.features.keys import routes as keys_routes
 from antiphon.features.keys.service import Keys
 from antiphon.features.members import routes as members_routes
@@ -51,6 +53,7 @@ from antiphon.media.reading import Media
 from antiphon.media.sandbox import OCR_LIMITS, Limits, Sandbox
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts
+from antiphon.store.blobfolder import BlobFolder
 from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys, OperatorKeys, open_store
@@ -90,6 +93,8 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
+        blobs = BlobFolder(settings.files_dir or settings.data_dir / "files")
+        self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
@@ -110,6 +115,7 @@ class App:
         return [
             *messages_routes.routes(messages),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
+            *files_routes.routes(self.files),
             *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
             *workspaces_routes.routes(Workspaces(self.accounts)),
             *members_routes.routes(self.accounts),
@@ -171,6 +177,7 @@ class App:
         self.tasks.spawn(self._follow_spending(), "spending")
         self.tasks.spawn(self.directory.follow(), "directory")
         self.tasks.spawn(self.keeper.run(), "ledger")
+        self.tasks.spawn(self.files.run(), "files")
         return first
 
     async def _open_books(self) -> None:

@@ -24,6 +24,16 @@ chunks = list(
         stream=True,
     )
 )
+uploaded = client.beta.files.upload(file=("a.txt", b"The grass is green.", "text/plain"))
+raw = client.beta.files.upload(file=b"%PDF-1.7")
+files = list(client.beta.files.list(limit=1))
+found = client.beta.files.retrieve_metadata(uploaded.id)
+deleted = client.beta.files.delete(uploaded.id)
+try:
+    client.beta.files.download(raw.id)
+    not_given_out = None
+except anthropic.BadRequestError as error:
+    not_given_out = error.body["error"]["details"]["error_code"]
 try:
     anthropic.Anthropic(api_key="wrong", max_retries=0).models.list()
     refused = None
@@ -40,6 +50,9 @@ print(
             "completed": [completed.completion, completed.stop_reason],
             "chunks": ["".join(chunk.completion for chunk in chunks), chunks[-1].stop_reason],
             "models": [model.id for model in client.models.list()],
+            "files": [file.filename for file in files],
+            "file": [found.id == uploaded.id, found.mime_type, found.size_bytes, found.downloadable],
+            "deleted": [deleted.id == uploaded.id, deleted.type, not_given_out],
             "refused": refused,
         }
     )

@@ -28,5 +28,8 @@ async def test_the_0x_sdk_gets_answers(sdk0_python: Path):
         "completed": ["one two", "stop_sequence"],
         "chunks": ["one two", "stop_sequence"],
         "models": ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "json", "citer"],
+        "files": ["upload", "a.txt"],
+        "file": [True, "text/plain", 19, False],
+        "deleted": [True, "file_deleted", "file_not_downloadable"],
         "refused": "invalid x-api-key",
     }
