@@ -44,7 +44,7 @@ from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
 from antiphon.media.addresses import rules_of
 from antiphon.media.fetch import Fetcher
-from antiphon.media.files import FileReader, NoFiles
+from antiphon.media.files import FileReader
 from antiphon.media.load import Loader
 from antiphon.media.ocr import Ocr
 from antiphon.media.pdfs import Pdfs
@@ -98,7 +98,7 @@ class App:
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
-        self.media = open_media(settings, clock, NoFiles())
+        self.media = open_media(settings, clock, self.files)
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
         self._watch()

@@ -8,7 +8,6 @@ sweep finds both.
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
@@ -19,6 +18,7 @@ from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.features.files import store
 from antiphon.features.files.store import Place, Wanted
+from antiphon.media.files import StoredFile
 from antiphon.store.blobs import Blob, Blobs, DamagedBlobError, Draft, MissingBlobError
 from antiphon.store.db import Database, Lock
 from antiphon.store.listing import Part
@@ -37,15 +37,6 @@ class Upload(NamedTuple):
     media_type: str
     expires_in_s: int | None = None
     is_downloadable: bool = False
-
-
-class StoredFile(NamedTuple):
-    """A file as it lies on this machine. `path` is to be read and left alone; when the file is deleted it is gone."""
-
-    path: Path
-    media_type: str
-    filename: str
-    num_bytes: int
 
 
 class Files:
