@@ -44,6 +44,8 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.addresses import rules_of
+from antiphon.media.fetch import Fetcher
 from antiphon.media.files import FileReader
 from antiphon.media.load import Loader
 from antiphon.media.ocr import Ocr
@@ -259,9 +261,10 @@ def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia
     gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
     sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
     ocr = Ocr(sandboxes[1])
-    reads = Media(
-        Loader(files), Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr), ocr, describes=settings.vision == "describe"
-    )
+    asks = settings.fetch
+    loader = Loader(files, Fetcher(rules_of(asks.allow, asks.deny, is_private_open=asks.private)))
+    pictures, pdfs = Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr)
+    reads = Media(loader, pictures, pdfs, ocr, describes=settings.vision == "describe")
     return OpenMedia(reads, sandboxes)
 
 

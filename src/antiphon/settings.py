@@ -53,6 +53,22 @@ class Price(BaseModel):
     cache_read: _Factor = Field(default=Decimal("0.1"), description="Of the price of input.")
 
 
+class Fetch(BaseModel):
+    """From where pictures and documents are fetched that a request names by their URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: list[str] = Field(
+        default=[],
+        description="Hosts (`*.example.com` too), addresses or networks: if there are any, nothing else is asked.",
+    )
+    deny: list[str] = Field(default=[], description="Hosts, addresses or networks that are never asked.")
+    private: bool = Field(
+        default=False,
+        description="Whether private networks and this machine may be asked too; link-local addresses never are.",
+    )
+
+
 class Settings(BaseSettings):
     """Nested settings are set with two underscores in a variable's name."""
 
@@ -102,6 +118,7 @@ class Settings(BaseSettings):
         "describe",
         description="What becomes of a picture for a model that cannot see: `describe` it in words, or `refuse` it.",
     )
+    fetch: Fetch = Field(default_factory=Fetch, description="From where pictures and documents with a URL are fetched.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
