@@ -80,8 +80,14 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model."
     )
+    mmproj: Path | None = Field(
+        None, description="The projector (mmproj*.gguf) that makes the model see; by default the one that lies with it."
+    )
     engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
     engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
+    engine_sees: bool | None = Field(
+        None, description="Whether that engine takes pictures; by default what it says of itself (vLLM says nothing)."
+    )
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
     window: int | None = Field(
         None,

@@ -1,6 +1,7 @@
 """The commands, with their options."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,9 @@ app.command()(audit)
 @app.command()
 def serve(
     model: Annotated[str | None, typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
+    mmproj: Annotated[
+        Path | None, typer.Option(help="The projector (mmproj*.gguf) that makes the model see.", show_default=False)
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="The URL of an engine that runs already.")] = None,
     fake: Annotated[
         bool, typer.Option("--fake", help="Serve the scripted models: no weights, deterministic, fast.")
@@ -44,7 +48,13 @@ def serve(
 
     with plain_errors():
         settings = load_settings(
-            config, model=model, engine="fake:" if fake else engine, host=host, port=port, data_dir=data_dir
+            config,
+            model=model,
+            mmproj=mmproj,
+            engine="fake:" if fake else engine,
+            host=host,
+            port=port,
+            data_dir=data_dir,
         )
         run(settings, as_json=as_json)
 

@@ -49,6 +49,7 @@ class ChildEngine:
         name: str,
         plan: Plan,
         binary: Path | None = None,
+        projector: Path | None = None,
     ) -> None:
         self._model_path = model_path
         self._log_path = data_dir / "logs" / "engine.log"
@@ -56,6 +57,7 @@ class ChildEngine:
         self._name = name
         self._plan = plan
         self._binary = binary
+        self._projector = projector
         self._tasks = TaskGroup()
         self._child: _Child | None = None
         self._has_old_log = True
@@ -158,6 +160,7 @@ class ChildEngine:
             "key": secrets.token_urlsafe(32),
             "parent": os.getpid(),
             "binary": str(self._binary) if self._binary else None,
+            "projector": str(self._projector) if self._projector else None,
         }
 
 

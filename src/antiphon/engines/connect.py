@@ -14,6 +14,7 @@ from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.models import find_model
+from antiphon.engines.projector import read_projector
 from antiphon.engines.protocol import Engine, EngineModel
 from antiphon.settings import Settings
 
@@ -41,10 +42,26 @@ async def connect(settings: Settings, clock: Clock) -> Connected:
 
 async def _start_child(settings: Settings, clock: Clock) -> Connected:
     model = await find_model(settings.model, settings.data_dir)
+    file = settings.mmproj or model.projector
+    projector = read_projector(file) if file else None
     plan = gguf.plan(
-        model.path, gguf.available_bytes(), gguf.num_cores(), window=settings.window, num_slots=settings.slots
+        model.path,
+        gguf.available_bytes(),
+        gguf.num_cores(),
+        window=settings.window,
+        num_slots=settings.slots,
+        extra_bytes=projector.memory_bytes if projector else 0,
+        min_batch=projector.min_batch if projector else 0,
     )
-    engine = ChildEngine(model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=settings.llama_server)
+    engine = ChildEngine(
+        model.path,
+        settings.data_dir,
+        clock,
+        name=model.name,
+        plan=plan,
+        binary=settings.llama_server,
+        projector=file,
+    )
     try:
         await engine.start()
         return engine, await _wait_for(engine.models, "The built-in engine", clock)
@@ -102,7 +119,8 @@ async def _speak(upstream: Upstream, settings: Settings, where: str) -> Connecte
     if status != 200:
         raise OperatorError(f"{where} answers /v1/models with status {status}: is this an engine's URL?")
     is_llamacpp = await _is_llamacpp(upstream)
-    engine = LlamaCpp(upstream) if is_llamacpp else Plain(upstream, num_slots=settings.slots or _DEFAULT_NUM_SLOTS)
+    num_slots = settings.slots or _DEFAULT_NUM_SLOTS
+    engine = LlamaCpp(upstream) if is_llamacpp else Plain(upstream, num_slots=num_slots, sees=settings.engine_sees)
     return engine, await engine.models()
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from antiphon.core.errors import ApiError, Kind
 from antiphon.core.scope import Scope
 
 
