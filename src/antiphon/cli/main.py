@@ -1,6 +1,7 @@
 """The commands, with their options."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,9 @@ def serve(
     ] = False,
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8484]")] = None,
+    kv_dir: Annotated[
+        Path | None, typer.Option(help="Keep computed prompts there, over a restart. [default: in memory]")
+    ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -43,8 +47,9 @@ def serve(
     from antiphon.cli.serve import serve as run
 
     with plain_errors():
+        wanted = "fake:" if fake else engine
         settings = load_settings(
-            config, model=model, engine="fake:" if fake else engine, host=host, port=port, data_dir=data_dir
+            config, model=model, engine=wanted, host=host, port=port, kv_dir=kv_dir, data_dir=data_dir
         )
         run(settings, as_json=as_json)
 

@@ -28,6 +28,7 @@ class Config(TypedDict):
     num_threads: int
     num_checkpoints: int
     cache_mib: int
+    save_folder: str | None
     key: str
     parent: int
     binary: str | None
@@ -35,6 +36,7 @@ class Config(TypedDict):
 
 def main() -> None:
     config: Config = json.loads(_read_line())
+    os.umask(0o077)  # what it saves of prompts is nobody else's
     _die_with(config["parent"])
     if config["binary"]:
         _become(config["binary"], config)
@@ -97,6 +99,8 @@ def _serve(config: Config) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
+    if config["save_folder"]:
+        params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
 
 
@@ -114,7 +118,7 @@ def _become(binary: str, config: Config) -> None:
 
 def _flags(config: Config, port: int, key_file: str) -> list[str]:
     """Few, and none that is new: the binary may be an old one, and knows its own devices best."""
-    flags = {
+    flags: dict[str, str | int] = {
         "--model": config["model"],
         "--host": "127.0.0.1",
         "--port": port,
@@ -126,6 +130,8 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         "--threads": config["num_threads"],
         "--cache-ram": config["cache_mib"],
     }
+    if config["save_folder"]:
+        flags["--slot-save-path"] = config["save_folder"] + os.sep
     return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
 
 

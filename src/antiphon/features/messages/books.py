@@ -22,6 +22,8 @@ class Caller(NamedTuple):
     principal: Principal
     client: str = ""
     service_tier: str = "standard"
+    session: str = ""
+    """The conversation, and the agent in it, if the client names them."""
 
 
 @dataclass(frozen=True, slots=True)
