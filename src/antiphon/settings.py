@@ -89,6 +89,15 @@ class Settings(BaseSettings):
         None, description="Whether that engine takes pictures; by default what it says of itself (vLLM says nothing)."
     )
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
+    kv_dir: Path | None = Field(
+        None,
+        description="Where the built-in engine keeps computed prompts over a restart; nothing keeps them in memory.",
+    )
+    kv_mib: int | None = Field(
+        None,
+        ge=0,
+        description="MiB of computed prompts to keep beside the slots; by default what memory or disk allows.",
+    )
     window: int | None = Field(
         None,
         ge=256,

@@ -39,6 +39,9 @@ def serve(
     ] = False,
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8484]")] = None,
+    kv_dir: Annotated[
+        Path | None, typer.Option(help="Keep computed prompts there, over a restart. [default: in memory]")
+    ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -47,13 +50,15 @@ def serve(
     from antiphon.cli.serve import serve as run
 
     with plain_errors():
+        wanted = "fake:" if fake else engine
         settings = load_settings(
             config,
             model=model,
             mmproj=mmproj,
-            engine="fake:" if fake else engine,
+            engine=wanted,
             host=host,
             port=port,
+            kv_dir=kv_dir,
             data_dir=data_dir,
         )
         run(settings, as_json=as_json)
