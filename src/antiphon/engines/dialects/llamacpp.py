@@ -14,7 +14,7 @@ from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.messages import messages_of, tools_of, written
 from antiphon.engines.http import Upstream, reading
-from antiphon.engines.protocol import EngineModel, silent
+from antiphon.engines.protocol import EngineModel, later, silent
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.formats.table import Format, format_of, is_thinking_open
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
@@ -123,10 +123,13 @@ class LlamaCpp:
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         opening = await self._tokenize([wish.opening]) if wish.opening else []
+        num_counted = min(len(opening), wish.max_tokens) if wish.is_opening_counted else 0
+        wish = wish._replace(max_tokens=wish.max_tokens - num_counted)
         body = completion(prompt.payload + opening, wish)
         async with self._upstream.stream("/completion", body) as events:
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := _read(line, wish, len(opening))) != _NOTHING]
+                read = (_read(line, wish, len(opening)) for line in lines)
+                pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
                 if pieces:
                     yield pieces
                 if pieces and pieces[-1].stop:
