@@ -75,6 +75,12 @@ def qwen05() -> Path:
     return _model("qwen05")
 
 
+@pytest.fixture(scope="session")
+def qwen15() -> Path:
+    """A model that knows tools well enough for an agent; for tests marked `full`."""
+    return _model("qwen15")
+
+
 def _model(name: str) -> Path:
     if not fetch_models.is_there(name):
         pytest.fail(f"{fetch_models.path_of(name)} is missing: run python scripts/fetch_models.py {name}")

@@ -225,7 +225,11 @@ async def test_several_calls_may_come_where_one_is_demanded():
     """The grammar lets others through behind the first, unless there may be one only."""
     asked = 'Do add {"a": 1, "b": 2}, then say {"text": "x"} and add {"a": 3, "b": 4}.'
     found = []
-    for choice in ({"type": "any"}, {"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "add"}):
+    for choice in (
+        {"type": "any"},
+        {"type": "any", "disable_parallel_tool_use": True},
+        {"type": "tool", "name": "add"},
+    ):
         async with World() as world:
             _, message = await world.post("/v1/messages", ask(asked, tools=[ADD, SAY], tool_choice=choice))
         assert message["stop_reason"] == "tool_use"
