@@ -16,7 +16,7 @@ from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.llamacpp_pictures import NO_WIDTH, Eyes, Seen, marker_of, numbered, seen_in
 from antiphon.engines.dialects.messages import Guard, messages_of, tools_of, written
 from antiphon.engines.http import Upstream, reading
-from antiphon.engines.protocol import EngineModel, silent
+from antiphon.engines.protocol import EngineModel, later, silent
 from antiphon.engines.saved import SavedPrompts
 from antiphon.engines.slots import Slots
 from antiphon.turn.chat import Chat, ChatTurn
@@ -156,6 +156,8 @@ class LlamaCpp:
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         given, num_opening = await self._given(prompt.payload, wish.opening)
+        num_counted = min(num_opening, wish.max_tokens) if wish.is_opening_counted else 0
+        wish = wish._replace(max_tokens=wish.max_tokens - num_counted)
         body = completion(given, wish)
         slots = await self._open_slots()
         async with (
@@ -163,7 +165,8 @@ class LlamaCpp:
             self._upstream.stream("/completion", body | held.fields) as events,
         ):
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := _read(line, wish, num_opening)) != _NOTHING]
+                read = (_read(line, wish, num_opening) for line in lines)
+                pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
                 if pieces:
                     held.note(pieces)
                     yield pieces

@@ -285,7 +285,8 @@ def _wish(order: Order, plan: Plan, caller: Caller) -> Wish:
     )
     if (script := plan.script) is None:
         return wish
-    wish = wish._replace(is_awaited_whole=False, opening=opening_of(script.offer, script.form))
+    opening = opening_of(script.offer, script.form)
+    wish = wish._replace(is_awaited_whole=False, opening=opening, is_opening_counted=True)
     if script.offer.forced:
         name = next(iter(script.offer.callable)) if script.offer.forced == "tool" else None
         return wish._replace(grammar=forced_grammar(script.offer, script.form), forced=ForcedCall(name))
