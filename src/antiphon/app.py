@@ -85,7 +85,14 @@ class App:
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         messages = self._messages()
         self.worker = Worker(
-            self.database, messages, self.keeper, self.catalog, clock, self._metrics, strict=settings.strict
+            self.database,
+            messages,
+            self.keeper,
+            self.catalog,
+            clock,
+            self._metrics,
+            lease_s=settings.batch_lease_s,
+            strict=settings.strict,
         )
         self.batches = Batches(self.database, clock, self.worker.wake)
         self.door = Door(shared, self._routes(messages), self._metrics, self._request_log, self._tracer)

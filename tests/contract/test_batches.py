@@ -191,7 +191,9 @@ async def test_two_servers_share_a_batch_and_each_item_is_done_once(backend: str
     settings: dict[str, Any] = {"data_dir": tmp_path, "slots": 4}
     if backend == "postgresql":
         settings["database_url"] = new_postgres_url()
-    items: list[Any] = [{"custom_id": f"i{n}", "params": ask(f"say {n}", model="slow", max_tokens=3)} for n in range(40)]
+    items: list[Any] = [
+        {"custom_id": f"i{n}", "params": ask(f"say {n}", model="slow", max_tokens=3)} for n in range(40)
+    ]
     async with World(**settings) as one, World(**settings) as other, one.sdk() as client:
         made = await client.messages.batches.create(requests=items)
         batch = await ended(client, made.id)
@@ -212,7 +214,9 @@ async def test_a_server_that_stops_gives_back_at_once_what_it_has(backend: str, 
         settings["database_url"] = new_postgres_url()
     async with World(batch_worker=False, **settings) as seen, seen.sdk() as client:
         async with World(**settings) as stopped:
-            items: list[Any] = [{"custom_id": f"i{n}", "params": ask(model="slow", max_tokens=10_000)} for n in range(8)]
+            items: list[Any] = [
+                {"custom_id": f"i{n}", "params": ask(model="slow", max_tokens=10_000)} for n in range(8)
+            ]
             made = await client.messages.batches.create(requests=items)
             while stopped.app.worker.num_running < 2:
                 await asyncio.sleep(0.01)

@@ -30,8 +30,6 @@ from antiphon.worker.writer import Done, Return, Writer
 
 log = logging.getLogger("antiphon.worker")
 
-LEASE_S = 12.0
-BEAT_S = LEASE_S / 3
 POLL_S = 1.0
 _CLEAR_EVERY_S = 5.0
 _MAX_BLOCK = 64
@@ -67,6 +65,7 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         *,
+        lease_s: float,
         strict: bool,
     ) -> None:
         self._database = database
@@ -75,6 +74,7 @@ class Worker:
         self._catalog = catalog
         self._clock = clock
         self._metrics = metrics
+        self._lease_s = lease_s
         self._is_strict = strict
         self._care = Care(database, clock)
         self._writer = Writer(database, keeper, clock, self._note)
@@ -104,7 +104,7 @@ class Worker:
 
     async def _hold_on(self) -> None:
         while True:
-            await sleep(self._clock, BEAT_S)
+            await sleep(self._clock, self._lease_s / 3)
             with suppress(ApiError, OSError):  # told by the database; what is lost meanwhile is seen at the next beat
                 await self._beat()
 
@@ -151,7 +151,7 @@ class Worker:
         if not ours:
             return
         async with self._database.write() as connection:
-            still = await queue.renew(connection, {held.lease for held in ours}, self._clock.now() + LEASE_S)
+            still = await queue.renew(connection, {held.lease for held in ours}, self._clock.now() + self._lease_s)
         lost = ours - still
         if lost:
             log.warning("the leases of %d items were lost: another worker has them", len(lost))
@@ -192,7 +192,7 @@ class Worker:
         now, lease = self._clock.now(), new_id("lease")
         limit = max(1, min(_MAX_BLOCK, 2 * self._num_slots))
         async with self._database.write() as connection:
-            rows = await queue.claim(connection, batch.id, lease, limit, now, now + LEASE_S)
+            rows = await queue.claim(connection, batch.id, lease, limit, now, now + self._lease_s)
         return [
             Item(batch, Held(row.batch_id, row.place, row.lease), row.custom_id, row.request, row.num_attempts)
             for row in rows
@@ -303,4 +303,4 @@ class Worker:
         try:
             await self._writer.flush()
         except (ApiError, OSError):
-            log.warning("the database is away: what was begun is taken up again in %d s", LEASE_S)
+            log.warning("the database is away: what was begun is taken up again in %d s", self._lease_s)
