@@ -25,7 +25,7 @@ NOW = 1_800_000_000.0
 
 
 async def body(*ids: str) -> AsyncIterator[bytes]:
-    yield json.dumps({"requests": [{"custom_id": id, "params": ask()} for id in ids]}).encode()
+    yield json.dumps({"requests": [{"custom_id": name, "params": ask()} for name in ids]}).encode()
 
 
 async def make(own: Books, *ids: str) -> str:

@@ -88,6 +88,7 @@ class Worker:
         self._due = asyncio.Event()
         self._clear_at = self._look_at = float("-inf")
         self.is_stopping = False
+        self._is_chat_elsewhere = False
 
     @property
     def num_running(self) -> int:
@@ -131,15 +132,24 @@ class Worker:
         now = self._clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + POLL_S
+            await self._look()
             await self._end_batches()
         if now >= self._clear_at:
             self._clear_at = now + _CLEAR_EVERY_S
             await self._care.clear()
         self._start_ready()
-        while not self.is_stopping and len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING:
+        while self._may_start and len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING:
             if not await self._claim():
                 break
             self._start_ready()
+
+    async def _look(self) -> None:
+        async with self._database.read() as connection:
+            self._is_chat_elsewhere = await queue.is_chat_announced(connection, self._clock.now())
+
+    @property
+    def _may_start(self) -> bool:
+        return not (self.is_stopping or self._is_chat_elsewhere)
 
     @property
     def _num_slots(self) -> int:
@@ -209,7 +219,7 @@ class Worker:
         ]
         waiting: list[Item] = []
         for item in self._ready:
-            if room > 0 and not self.is_stopping and self._prefixes.may_start(item.held.place, computing):
+            if room > 0 and self._may_start and self._prefixes.may_start(item.held.place, computing):
                 self._start(item)
                 computing.append(item.held.place)
                 room -= 1
