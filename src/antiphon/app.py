@@ -210,7 +210,7 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
-        self.tasks.spawn(announce_chats(self.database, self._clock, self._is_quiet), "chats")
+        self.tasks.spawn(announce_chats(self.database, self._clock, self.worker.id, self._is_quiet), "chats")
         if self.settings.batch_worker:
             self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))

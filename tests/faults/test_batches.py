@@ -198,3 +198,31 @@ async def test_batches_of_workspaces_take_turns_however_long_they_are():
         turns.serve(one)
         served.append(one.batch_id)
     assert served == ["a1", "b1", "a2", "b1", "a1", "b1", "a2", "b1"]
+
+
+async def test_a_server_that_is_chatted_with_holds_up_workers_of_other_processes(tmp_path: Path):
+    clock = ManualClock()
+    async with World(clock=clock, data_dir=tmp_path) as chatting, chatting.sdk() as client:
+        await chatting.app.worker.aclose()
+        stop = asyncio.Event()
+
+        async def chat() -> None:
+            async with client.messages.stream(**ask(model="slow", max_tokens=100_000)) as stream:
+                async for _ in stream:
+                    if stop.is_set():
+                        return
+
+        async with World(clock=clock, data_dir=tmp_path, slots=2) as other:
+            made = await client.messages.batches.create(requests=requests(300, model="slow", max_tokens=2))
+            chatting_task = asyncio.ensure_future(chat())
+            await turn_clock(clock, lambda: other.app.worker._is_chat_elsewhere, step_s=0.05)
+            worker = other.app.worker
+            await turn_clock(clock, lambda: not (worker.num_running or worker._writer.num_pending), step_s=0.02)
+            left = (await client.messages.batches.retrieve(made.id)).request_counts.processing
+            for _ in range(150):
+                clock.advance(0.02)
+                await asyncio.sleep(0.01)
+            assert (await client.messages.batches.retrieve(made.id)).request_counts.processing == left > 0
+            stop.set()
+            await turn_clock(clock, chatting_task.done, step_s=0.05)
+            await turn_clock(clock, lambda: other.app.worker.num_running > 0, step_s=0.2)

@@ -12,11 +12,11 @@ from antiphon.store.db import Database
 _EVERY_S = 1.0
 
 
-async def announce_chats(database: Database, clock: Clock, is_quiet: Callable[[], bool]) -> None:
+async def announce_chats(database: Database, clock: Clock, server: str, is_quiet: Callable[[], bool]) -> None:
     """Until cancelled."""
     while True:
         await sleep(clock, _EVERY_S)
         if not is_quiet():
             with suppress(ApiError, OSError):  # told by the database
                 async with database.write() as connection:
-                    await queue.announce_chat(connection, clock.now() + _EVERY_S + QUIET_S)
+                    await queue.announce_chat(connection, server, clock.now() + _EVERY_S + QUIET_S)

@@ -68,6 +68,7 @@ class Worker:
         lease_s: float,
         strict: bool,
     ) -> None:
+        self.id = new_id("worker")
         self._database = database
         self._messages = messages
         self._keeper = keeper
@@ -145,7 +146,7 @@ class Worker:
 
     async def _look(self) -> None:
         async with self._database.read() as connection:
-            self._is_chat_elsewhere = await queue.is_chat_announced(connection, self._clock.now())
+            self._is_chat_elsewhere = await queue.is_chat_announced(connection, self.id, self._clock.now())
 
     @property
     def _may_start(self) -> bool:

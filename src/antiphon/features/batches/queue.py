@@ -170,10 +170,10 @@ _CHAT = "chat_until"
 _MAX_CHAT_S = 60.0
 
 
-async def announce_chat(connection: AsyncConnection, until: float) -> None:
+async def announce_chat(connection: AsyncConnection, server: str, until: float) -> None:
     """Tell the workers of other processes that somebody chats; nothing is written while there are no batches."""
     has_batches = exists().where(_batches.c.state == "in_progress")
-    value = f"{until:.3f}"
+    value = f"{server} {until:.3f}"
     told = await connection.execute(update(_facts).where(_facts.c.name == _CHAT, has_batches).values(value=value))
     if not told.rowcount:
         is_new = not_(exists().where(_facts.c.name == _CHAT))
@@ -181,9 +181,11 @@ async def announce_chat(connection: AsyncConnection, until: float) -> None:
         await connection.execute(insert(_facts).from_select(["name", "value"], new))
 
 
-async def is_chat_announced(connection: AsyncConnection, now: float) -> bool:
-    value = (await connection.execute(select(_facts.c.value).where(_facts.c.name == _CHAT))).scalar()
-    return value is not None and now < float(value) < now + _MAX_CHAT_S
+async def is_chat_announced(connection: AsyncConnection, server: str, now: float) -> bool:
+    """Whether another process than `server` has told so."""
+    value = (await connection.execute(select(_facts.c.value).where(_facts.c.name == _CHAT))).scalar() or f"{server} 0"
+    who, _, until = value.partition(" ")
+    return who != server and now < float(until) < now + _MAX_CHAT_S
 
 
 async def archive(connection: AsyncConnection, batch_id: str, now: float) -> None:
