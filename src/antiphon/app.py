@@ -1,6 +1,8 @@
 """The only place that wires the parts of a server together."""
 
+import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from starlette.routing import Route
@@ -20,6 +22,8 @@ from antiphon.features.audits import routes as audits_routes
 from antiphon.features.audits.service import Audit
 from antiphon.features.batches import routes as batches_routes
 from antiphon.features.batches.service import Batches
+from antiphon.features.files import routes as files_routes
+from antiphon.features.files.service import Files
 from antiphon.features.keys import routes as keys_routes
 from antiphon.features.keys.service import Keys
 from antiphon.features.members import routes as members_routes
@@ -40,8 +44,16 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.files import FileReader
+from antiphon.media.load import Loader
+from antiphon.media.ocr import Ocr
+from antiphon.media.pdfs import Pdfs
+from antiphon.media.pictures import Pictures
+from antiphon.media.reading import Media
+from antiphon.media.sandbox import OCR_LIMITS, Limits, Sandbox
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts
+from antiphon.store.blobfolder import BlobFolder
 from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys, OperatorKeys, open_store
@@ -58,6 +70,9 @@ from antiphon.worker.chats import announce_chats
 from antiphon.worker.loop import Worker
 
 _SPENDING_EVERY_S = 30.0
+_MAX_READING = 256
+_MAX_READING_WAIT_S = 30.0
+"""Pictures and pages that may wait to be read, and how long."""
 
 
 class App:
@@ -80,9 +95,12 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
+        blobs = BlobFolder(settings.files_dir or settings.data_dir / "files")
+        self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
+        self.media = open_media(settings, clock, self.files)
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         messages = self._messages()
         self.worker = Worker(
@@ -106,13 +124,15 @@ class App:
             tells_all=self.settings.cache_tells_all,
             is_steady=self.settings.steady_prompts,
         )
-        return Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"), caching)
+        signing_key = self._secret.derive("thinking")
+        return Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
 
     def _routes(self, messages: Messages) -> list[Route]:
         return [
             *messages_routes.routes(messages),
             *batches_routes.routes(self.batches),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
+            *files_routes.routes(self.files),
             *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
             *workspaces_routes.routes(Workspaces(self.accounts)),
             *members_routes.routes(self.accounts),
@@ -178,6 +198,7 @@ class App:
         self.tasks.spawn(self._follow_spending(), "spending")
         self.tasks.spawn(self.directory.follow(), "directory")
         self.tasks.spawn(self.keeper.run(), "ledger")
+        self.tasks.spawn(self.files.run(), "files")
         return first
 
     async def _open_books(self) -> None:
@@ -226,10 +247,34 @@ class App:
         await self.worker.aclose()
         if self._engine:
             await self._engine.aclose()
+        await self.media.aclose()
         await self.tasks.aclose()
         await self.keeper.aclose()
         await self.database.aclose()
         self._request_log.close()
+
+
+class OpenMedia(NamedTuple):
+    """What reads pictures and documents, and the children that it has."""
+
+    reads: Media
+    sandboxes: tuple[Sandbox, Sandbox]
+
+    async def aclose(self) -> None:
+        for sandbox in self.sandboxes:
+            await sandbox.aclose()
+
+
+def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia:
+    """Nothing is started before somebody sends a picture."""
+    num_children = max(1, (os.cpu_count() or 1) // 2)
+    gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
+    sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
+    ocr = Ocr(sandboxes[1])
+    reads = Media(
+        Loader(files), Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr), ocr, describes=settings.vision == "describe"
+    )
+    return OpenMedia(reads, sandboxes)
 
 
 def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine | None = None) -> App:

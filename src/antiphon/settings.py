@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     steady_prompts: bool = Field(
         True, description="Leave out a first system block that is nothing but a client's attribution line."
     )
+    vision: Literal["describe", "refuse"] = Field(
+        "describe",
+        description="What becomes of a picture for a model that cannot see: `describe` it in words, or `refuse` it.",
+    )
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
@@ -106,6 +110,21 @@ class Settings(BaseSettings):
     )
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
+    upload_timeout_s: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds that a file may take to arrive, if no part of it takes body_timeout_s.",
+    )
+    files_dir: Path | None = Field(
+        None, description="Where uploaded files are kept; by default `files` in the data folder. Servers share it."
+    )
+    max_file_bytes: int = Field(500 * 1024 * 1024, ge=0, description="Bytes that one uploaded file may have.")
+    max_files_bytes: int = Field(
+        1_000_000_000_000, ge=0, description="Bytes that the uploaded files of an organization may have together."
+    )
+    uploads_are_downloadable: bool = Field(
+        False, description="Give uploaded files out again; the API gives out only those that a model has made."
+    )
     rate_limits: RateLimits = Field(default_factory=RateLimits, description="What the whole organization may do.")
     drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
     metrics_port: int | None = Field(

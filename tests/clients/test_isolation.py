@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from antiphon.core.scope import Principal, Scope
 from antiphon.features.batches.service import Author
+from antiphon.features.files.service import Upload
 from antiphon.features.keys.service import Keys
 from antiphon.features.members.places import WorkspaceMembers
 from antiphon.features.members.service import Invites, Users
@@ -46,6 +47,7 @@ UNKNOWN = {
     "invite_id": "invite_01nobodys",
     "rate_limit_id": "rl_01nobodys",
     "spend_limit_id": "spl_01nobodys",
+    "file_id": "file_01nobodys",
     "batch_id": "msgbatch_01nobodys",
 }
 BODIES: dict[str, Any] = {
@@ -94,6 +96,9 @@ async def settle(world: World, scope: Scope) -> dict[str, str]:
     rates = Rates(accounts, world.app.catalog, world.app.settings)
     await rates.set(scope, OPERATOR, "workspace", place, "echo", [limit])
     spend = await spends.set(scope, OPERATOR, "workspace", place, "100")
+    async with world.app.files.draft() as draft:
+        await draft.write(b"of " + place.encode())
+        file = await world.app.files.add(scope, draft, Upload("a.txt", "text/plain", is_downloadable=True))
     return {
         "key_id": made.row.id,
         "workspace_id": place,
@@ -101,6 +106,7 @@ async def settle(world: World, scope: Scope) -> dict[str, str]:
         "invite_id": invite["id"],
         "rate_limit_id": groups_of(world.app.catalog, {})[0].entry_id(scope.organization_id),
         "spend_limit_id": spend["id"],
+        "file_id": file.id,
         "batch_id": await ended_batch(world, scope),
     }
 

@@ -212,6 +212,23 @@ usage_hours = Table(
     *_counts(),
 )
 
+files = Table(
+    "files",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("workspace_id", _Id, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("mime_type", String(256), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of its bytes, and the name of its blob"),
+    Column("is_downloadable", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Index("files_by_workspace", "organization_id", "workspace_id", "created_at", "id"),
+    Index("files_by_digest", "digest"),
+)
+
 audit = Table(
     "audit",
     metadata,

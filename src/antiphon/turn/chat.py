@@ -66,6 +66,8 @@ class Chat(NamedTuple):
     """Whether the model should think, where its template leaves the choice; None to let the template decide."""
     sources: Sources = NO_SOURCES
     """What the reply may cite."""
+    mark: str = ""
+    """What stands in the turns' texts for each of their pictures."""
 
 
 def chat_of(request: MessageRequest | CountRequest, signer: Signer, attachments: Attachments = NO_ATTACHMENTS) -> Chat:
@@ -81,7 +83,7 @@ def chat_of(request: MessageRequest | CountRequest, signer: Signer, attachments:
     turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
     chat = _split_prefill(turns)
     chat = chat._replace(tools=offer.shown, callable=tuple(offer.callable.values()))
-    return chat._replace(thinks=_thinks(request, chat.turns), sources=reader.sources)
+    return chat._replace(thinks=_thinks(request, chat.turns), sources=reader.sources, mark=attachments.mark)
 
 
 def chat_of_completion(prompt: str) -> Chat:

@@ -1,6 +1,6 @@
 """Reading a request's body: bounded in size before and while it comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from starlette.types import Receive
 
@@ -15,13 +15,13 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
-    """The whole body. Raises 413 once more than `limit_bytes` are announced or have come, 400 if it is encoded."""
-    chunks = [chunk async for chunk in read_chunks(receive, headers, limit_bytes)]
+    """The whole body. Raises as `chunks_of` does."""
+    chunks = [chunk async for chunk in chunks_of(receive, headers, limit_bytes)]
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def read_chunks(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncIterator[bytes]:
-    """The same in the pieces in which it comes, at least one: for a body that is not to be held."""
+async def chunks_of(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises 413 once more than `limit_bytes` are announced or there, 400 if it is encoded."""
     _check_head(headers, limit_bytes)
     size = 0
     while True:
@@ -39,6 +39,11 @@ async def read_chunks(receive: Receive, headers: dict[bytes, bytes], limit_bytes
 
 def too_large() -> ApiError:
     return ApiError(Kind.TOO_LARGE, "Request exceeds the maximum size")
+
+
+def body_timeout() -> ApiError:
+    message = "The request's body did not arrive in time."
+    return ApiError(Kind.INVALID_REQUEST, message, details={"error_code": "request_body_timeout"})
 
 
 def _check_head(headers: dict[bytes, bytes], limit_bytes: int) -> None:

@@ -25,7 +25,7 @@ def routes(batches: Batches) -> list[Route]:
         async with call.watch():
             author = Author(call.principal, call.version, call.betas, caller_of(call).client)
             strict = call.shared.settings.strict
-            batch = await batches.create(author, call.chunks(MAX_BYTES), strict=strict)
+            batch = await batches.create(author, call.text_chunks(MAX_BYTES), strict=strict)
         await call.reply_json(_shown(call, batch))
 
     async def list_page(call: Call) -> None:

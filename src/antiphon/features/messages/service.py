@@ -1,8 +1,8 @@
 """One call of a model, from a valid request to its events."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from antiphon.core.errors import ApiError, invalid
 from antiphon.core.ids import new_id
@@ -11,14 +11,16 @@ from antiphon.engines.catalog import Catalog, Model
 from antiphon.features.keys.service import check_model
 from antiphon.features.messages.books import Account, Books, Caller
 from antiphon.features.messages.caching import Cached, Caching
-from antiphon.features.messages.context import Counted, Edited, edited
+from antiphon.features.messages.context import Counted, edited
 from antiphon.features.messages.rounds import Task, play
 from antiphon.features.messages.servertools import ServerTools
 from antiphon.features.messages.toolsearch import searches
 from antiphon.limits.headers import Headers
+from antiphon.media.reading import Audience, Media
 from antiphon.telemetry.metrics import Metrics, Timing
 from antiphon.turn import enforced, replay, unserved
 from antiphon.turn.assemble import Assembler, Plan
+from antiphon.turn.attachments import Attachments
 from antiphon.turn.chat import Chat, chat_of
 from antiphon.turn.citations import Sources
 from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
@@ -26,9 +28,7 @@ from antiphon.turn.script import Script, document_grammar, forced_grammar, openi
 from antiphon.turn.signature import Signer
 from antiphon.wire.events import Event, Usage
 from antiphon.wire.fields import JsonObject
-from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
-
-R = TypeVar("R", MessageRequest, CountRequest)
+from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest, PromptRequest
 
 
 class Order(NamedTuple):
@@ -72,12 +72,15 @@ class Reply(NamedTuple):
 
 
 class Messages:
-    def __init__(self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching) -> None:
+    def __init__(
+        self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching, media: Media
+    ) -> None:
         self._catalog = catalog
         self._metrics = metrics
         self._books = books
         self._signing_key = signing_key
         self._caching = caching
+        self._media = media
 
     async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
@@ -85,7 +88,8 @@ class Messages:
         request = self._caching.steady(request)
         self._check(principal, request)
         headers = await self._books.count(principal, model)
-        read = await self._read(principal, request, model)
+        attachments = await self._attachments(principal, request, model)
+        read = await edited(request, self._counter(principal, model, attachments))
         return Count(read.counted.prompt.num_tokens, read.num_original), headers
 
     @asynccontextmanager
@@ -162,7 +166,9 @@ class Messages:
     async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
         request = self._caching.steady(request)
         self._check(principal, request)
-        read = await self._read(principal, request, model)
+        attachments = await self._attachments(principal, request, model)
+        count = self._counter(principal, model, attachments)
+        read = await edited(request, count)
         return Order(
             read.counted.chat,
             sampling_of(request),
@@ -172,17 +178,8 @@ class Messages:
             self._script(principal, request, model, read.counted.chat.sources),
             read.counted.prompt,
             read.applied,
-            await self._look(principal, model, read),
+            await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count),
         )
-
-    async def _look(self, principal: Principal, model: Model, read: Edited[MessageRequest]) -> Cached:
-        signer = self._signer(principal)
-
-        async def count(request: MessageRequest) -> Counted:
-            chat = chat_of(request, signer)
-            return Counted(chat, await model.engine.prepare(model.id, chat))
-
-        return await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count)
 
     def _script(self, principal: Principal, request: MessageRequest, model: Model, sources: Sources) -> Script | None:
         thinks = model.spec.accepts_thinking
@@ -194,14 +191,21 @@ class Messages:
         enforced.check(request)
         replay.check(request, self._signer(principal))
 
-    async def _read(self, principal: Principal, request: R, model: Model) -> Edited[R]:
+    async def _attachments(self, principal: Principal, request: PromptRequest, model: Model) -> Attachments:
+        """What the pictures and documents turn out to be. Raises 400 for what cannot be read."""
+        audience = Audience(model.id, model.spec.window, model.spec.sees)
+        return await self._media.read(principal.scope, request.places, audience)
+
+    def _counter(
+        self, principal: Principal, model: Model, attachments: Attachments
+    ) -> Callable[[MessageRequest | CountRequest], Awaitable[Counted]]:
         signer = self._signer(principal)
 
-        async def count(request: R) -> Counted:
-            chat = chat_of(request, signer)
+        async def count(request: MessageRequest | CountRequest) -> Counted:
+            chat = chat_of(request, signer, attachments)
             return Counted(chat, await model.engine.prepare(model.id, chat))
 
-        return await edited(request, count)
+        return count
 
     def _signer(self, principal: Principal) -> Signer:
         return Signer(self._signing_key, principal.scope.workspace_id)

@@ -35,8 +35,8 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "batch": _support(True),
         "citations": nothing,
         "code_execution": nothing,
-        "image_input": nothing,
-        "pdf_input": nothing,
+        "image_input": _support(model.spec.sees),
+        "pdf_input": _support(True),
         "structured_outputs": nothing,
         "effort": _support(False, low=nothing, medium=nothing, high=nothing, xhigh=nothing, max=nothing),
         "thinking": _support(

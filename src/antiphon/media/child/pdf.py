@@ -1,0 +1,98 @@
+"""Pages of a PDF: their text, and how they look (pypdfium2, a binding of PDFium)."""
+
+import ctypes
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from PIL import Image
+
+from antiphon.media.child.frames import Frame
+from antiphon.media.child.image import framed
+from antiphon.media.child.layout import Char, Run, is_spread, text_of
+from antiphon.media.child.refusal import Refusal
+from antiphon.turn.pixels import fitted
+
+_PASSWORD_ERROR = 4
+_DPI = 72
+_MAX_SCALE = 4.0
+_MAX_CHARS = 200_000
+_FEW_CHARS = 8
+"""A page with less text, and with a picture, is a scan."""
+_SCAN_SIDE = 2200
+_HYPHENS = dict.fromkeys((0x02, 0xFFFE, 0x00))
+"""How PDFium tells those of a word that goes on in the next line."""
+
+
+def run(data: bytes, fields: Mapping[str, Any]) -> Frame:
+    """Pages from `first` up to `last`: those of a scan, and all if they are to be `seen`, with a picture."""
+    if not data:
+        raise Refusal("empty")
+    with _opened(data) as document:
+        if not (num_pages := len(document)):
+            raise Refusal("broken")
+        numbers = range(fields["first"], min(fields["last"], num_pages))
+        pages = [_page(document, number, is_seen=fields["seen"]) for number in numbers]
+    told = [{**page.fields, "num_bytes": len(page.data)} for page in pages]
+    return Frame({"num_pages": num_pages, "pages": told}, b"".join(page.data for page in pages))
+
+
+def _opened(data: bytes) -> Any:
+    pdfium: Any = importlib.import_module("pypdfium2")
+    try:
+        return pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        raise Refusal("encrypted" if error.err_code == _PASSWORD_ERROR else "broken") from error
+
+
+def _page(document: Any, number: int, *, is_seen: bool) -> Frame:
+    page = document[number]
+    try:
+        text = _text(page)
+        is_scan = len(text) < _FEW_CHARS and any(True for _ in page.get_objects(max_depth=2))
+        if not (is_seen or is_scan):
+            return Frame({"text": text, "is_scan": False})
+        return _pictured(page, text, is_scan=is_scan, is_seen=is_seen)
+    finally:
+        page.close()
+
+
+def _pictured(page: Any, text: str, *, is_scan: bool, is_seen: bool) -> Frame:
+    width, height = page.get_size()
+    if is_seen:
+        wide, high = fitted(max(1, round(width * _MAX_SCALE)), max(1, round(height * _MAX_SCALE)))
+    else:
+        wide, high = round(width * _SCAN_SIDE / max(width, height)), round(height * _SCAN_SIDE / max(width, height))
+    scale = min(_MAX_SCALE, wide / width, high / height)
+    image: Image.Image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
+    image.thumbnail((max(1, wide), max(1, high)))
+    return framed(image, is_lossy=False, text=text, is_scan=is_scan)
+
+
+def _text(page: Any) -> str:
+    textpage = page.get_textpage()
+    try:
+        if textpage.count_chars() <= _MAX_CHARS and is_spread(list(_boxes(textpage))):
+            text = text_of(_chars(textpage))
+        else:
+            text = textpage.get_text_range().replace("\r\n", "\n").translate(_HYPHENS)
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+    finally:
+        textpage.close()
+
+
+def _boxes(textpage: Any) -> Iterator[Run]:
+    for index in range(textpage.count_rects()):
+        yield Run("", *textpage.get_rect(index))
+
+
+def _chars(textpage: Any) -> Iterator[Char]:
+    raw: Any = importlib.import_module("pypdfium2.raw")
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    for index in range(textpage.count_chars()):
+        code = raw.FPDFText_GetUnicode(textpage, index)
+        text = "-" if code in _HYPHENS else chr(code)
+        if text.isspace():
+            yield Char(" ")
+        elif raw.FPDFText_GetCharBox(textpage, index, left, right, bottom, top):
+            yield Char(text, left.value, bottom.value, right.value, top.value)
