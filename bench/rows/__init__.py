@@ -3,7 +3,20 @@
 from collections.abc import Callable
 
 from bench.report import Line
-from bench.rows import batches, books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput
+from bench.rows import (
+    batches,
+    books,
+    disconnect,
+    facades,
+    latency,
+    memory,
+    pace,
+    prompt,
+    real,
+    real_batches,
+    start,
+    throughput,
+)
 from bench.session import Bench
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
@@ -19,5 +32,9 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "9": start.until_first_reply,
     "10": disconnect.until_closed,
     "11": batches.rows,
+    "11r": real_batches.shared_prefix,
     "real": real.tokens_per_second,
 }
+
+REAL = ("real", "11r")
+"""Rows that need a real model."""

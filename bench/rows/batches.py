@@ -18,8 +18,8 @@ _NUM_CONNECTIONS = 32
 _NUM_DRAINED = 10_000
 _NUM_LARGE = 100_000
 _LARGE_BYTES = 100_000_000
-_PATH = "/v1/messages/batches"
-_HEADERS = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "content-type": "application/json"}
+PATH = "/v1/messages/batches"
+HEADERS = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "content-type": "application/json"}
 
 
 def drained(bench: Bench) -> list[Line]:
@@ -102,11 +102,11 @@ def _drain(child: Child, body: dict[str, Any]) -> tuple[float, int]:
     peak = child.rss_bytes
     began_at = time.monotonic()
     batch_id = _send(child, lambda: _body(body, _NUM_DRAINED))
-    while _ask(child, "GET", f"{_PATH}/{batch_id}")["processing_status"] != "ended":
+    while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
         peak = max(peak, child.rss_bytes)
         time.sleep(0.05)
     rate = _NUM_DRAINED / (time.monotonic() - began_at)
-    _ask(child, "DELETE", f"{_PATH}/{batch_id}")
+    ask(child, "DELETE", f"{PATH}/{batch_id}")
     return rate, peak
 
 
@@ -132,13 +132,14 @@ def _send(child: Child, pieces: Callable[[], Iterator[bytes]]) -> str:
                 held.clear()
         yield bytes(held)
 
-    return _ask(child, "POST", _PATH, joined(), length)["id"]
+    return ask(child, "POST", PATH, joined(), length)["id"]
 
 
-def _ask(child: Child, method: str, path: str, body: Any = None, length: int = 0) -> dict[str, Any]:
+def ask(child: Child, method: str, path: str, body: Any = None, length: int = 0) -> dict[str, Any]:
+    """The JSON of a reply."""
     connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=120)
     try:
-        connection.request(method, path, body, _HEADERS | ({"content-length": str(length)} if body else {}))
+        connection.request(method, path, body, HEADERS | ({"content-length": str(length)} if body else {}))
         reply = connection.getresponse()
         answer = json.loads(reply.read())
     finally:
