@@ -77,6 +77,12 @@ def qwen05() -> Path:
 
 
 @pytest.fixture(scope="session")
+def qwen15() -> Path:
+    """A model that knows tools well enough for an agent; for tests marked `full`."""
+    return _model("qwen15")
+
+
+@pytest.fixture(scope="session")
 def smollm2_projector(smollm2: Path) -> Path:
     """It makes the default model see colours, and shapes not well."""
     return _projector(smollm2, num_examples=120)

@@ -15,6 +15,7 @@ from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
+from antiphon.engines.saved import SavedPrompts
 from antiphon.facades import aws, complete, google, health, openapi, vertex
 from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
@@ -44,6 +45,8 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.addresses import rules_of
+from antiphon.media.fetch import Fetcher
 from antiphon.media.files import FileReader
 from antiphon.media.load import Loader
 from antiphon.media.ocr import Ocr
@@ -66,6 +69,7 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+from antiphon.worker.chats import announce_chats
 from antiphon.worker.loop import Worker
 
 _SPENDING_EVERY_S = 30.0
@@ -94,7 +98,7 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
-        blobs = BlobFolder(settings.files_dir or settings.data_dir / "files")
+        blobs = BlobFolder(settings.files_folder)
         self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
@@ -103,7 +107,14 @@ class App:
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
         messages = self._messages()
         self.worker = Worker(
-            self.database, messages, self.keeper, self.catalog, clock, self._metrics, strict=settings.strict
+            self.database,
+            messages,
+            self.keeper,
+            self.catalog,
+            clock,
+            self._metrics,
+            lease_s=settings.batch_lease_s,
+            strict=settings.strict,
         )
         self.batches = Batches(self.database, clock, self.worker.wake)
         self.door = Door(shared, self._routes(messages), self._metrics, self._request_log, self._tracer)
@@ -150,16 +161,26 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
+        watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
+        watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)
+        watch(names.KV_RESTORED, lambda: saved.num_restored if (saved := self._saved()) else 0)
         watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
         watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
         watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
+
+    def _is_quiet(self) -> bool:
+        return all(pool.is_quiet for pool in self._pools())
 
     def _pools(self) -> set[Pool]:
         return {model.pool for model in self.catalog.models}
 
     def _child(self) -> ChildEngine | None:
         return self._engine if isinstance(self._engine, ChildEngine) else None
+
+    def _saved(self) -> SavedPrompts | None:
+        return child.saved if (child := self._child()) else None
 
     def _is_engine_up(self) -> bool:
         """An engine that somebody else runs counts as up once it has told its models."""
@@ -220,6 +241,7 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
+        self.tasks.spawn(announce_chats(self.database, self._clock, self.worker.id, self._is_quiet), "chats")
         if self.settings.batch_worker:
             self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))
@@ -259,9 +281,10 @@ def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia
     gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
     sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
     ocr = Ocr(sandboxes[1])
-    reads = Media(
-        Loader(files), Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr), ocr, describes=settings.vision == "describe"
-    )
+    asks = settings.fetch
+    loader = Loader(files, Fetcher(rules_of(asks.allow, asks.deny, is_private_open=asks.private)))
+    pictures, pdfs = Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr)
+    reads = Media(loader, pictures, pdfs, ocr, describes=settings.vision == "describe")
     return OpenMedia(reads, sandboxes)
 
 

@@ -295,6 +295,20 @@ async def test_whatever_is_wished_the_reply_ends_and_counts_its_prompt_without_t
     assert not wish.opening or not "".join(piece.text for piece in pieces).startswith(wish.opening)
 
 
+@pytest.mark.parametrize("kind", ["fake", "llamacpp"])
+@pytest.mark.parametrize("max_tokens", [20, 3, 2, 1])
+async def test_an_opening_that_counts_is_part_of_what_may_be_written(kind: str, max_tokens: int):
+    wish = Wish(max_tokens, opening="one two three ", is_opening_counted=True)
+    async with any_engine(kind) as (engine, model):
+        pieces = await reply_to(engine, model, CHAT, wish)
+    counts = [piece.num_output for piece in pieces if piece.num_output]
+    assert counts == sorted(counts)
+    assert counts[-1] == max_tokens
+    assert len("".join(piece.text for piece in pieces).split()) == max(max_tokens - 3, 0)
+    assert pieces[-1].stop
+    assert pieces[-1].stop.cause == "length"
+
+
 async def test_llama_cpp_computes_the_opening_behind_the_prompt_and_is_given_the_grammar():
     bare = await body_of("llamacpp", TOOLED, Wish(5))
     body = await body_of("llamacpp", TOOLED, Wish(5, opening="one two three ", grammar=GRAMMAR))

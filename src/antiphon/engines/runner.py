@@ -28,6 +28,7 @@ class Config(TypedDict):
     num_threads: int
     num_checkpoints: int
     cache_mib: int
+    save_folder: str | None
     key: str
     parent: int
     binary: str | None
@@ -36,6 +37,7 @@ class Config(TypedDict):
 
 def main() -> None:
     config: Config = json.loads(_read_line())
+    os.umask(0o077)  # what it saves of prompts is nobody else's
     _die_with(config["parent"])
     if config["binary"]:
         _become(config["binary"], config)
@@ -100,6 +102,8 @@ def _serve(config: Config) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
+    if config["save_folder"]:
+        params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
 
 
@@ -117,7 +121,7 @@ def _become(binary: str, config: Config) -> None:
 
 def _flags(config: Config, port: int, key_file: str) -> list[str]:
     """Few, and none that is new: the binary may be an old one, and knows its own devices best."""
-    flags = {
+    flags: dict[str, str | int] = {
         "--model": config["model"],
         "--host": "127.0.0.1",
         "--port": port,
@@ -131,6 +135,8 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
     }
     if config["projector"]:
         flags["--mmproj"] = config["projector"]
+    if config["save_folder"]:
+        flags["--slot-save-path"] = config["save_folder"] + os.sep
     return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
 
 

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 import orjson
 
+from antiphon.core.clock import Clock, SystemClock
 from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.llamacpp_pictures import NO_WIDTH, Eyes, Seen, marker_of, numbered, seen_in
 from antiphon.engines.dialects.messages import Guard, messages_of, tools_of, written
 from antiphon.engines.http import Upstream, reading
-from antiphon.engines.protocol import EngineModel, silent
+from antiphon.engines.protocol import EngineModel, later, silent
+from antiphon.engines.saved import SavedPrompts
+from antiphon.engines.slots import Slots
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.formats.table import Format, format_of, is_thinking_open
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
@@ -48,7 +51,6 @@ _NEUTRAL: dict[str, Any] = {
 _STREAM: dict[str, Any] = {
     "stream": True,
     "return_progress": True,
-    "cache_prompt": True,
     "timings_per_token": False,
     "response_fields": ["stop", "content", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"],
 }
@@ -72,12 +74,25 @@ class _Habits:
 
 
 class LlamaCpp:
-    """llama.cpp's server at `upstream`, with one model: `name`, or what the server calls it."""
+    """llama.cpp's server at `upstream`, with one model: `name`, or what the server calls it.
 
-    def __init__(self, upstream: Upstream, *, name: str | None = None) -> None:
+    `saved` is where a server of our own moves prompts to.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        name: str | None = None,
+        clock: Clock | None = None,
+        saved: SavedPrompts | None = None,
+    ) -> None:
         self._upstream = upstream
         self._name = name
         self._habits: _Habits | None = None
+        self._clock = clock or SystemClock()
+        self._saved = saved
+        self._slots: Slots | None = None
         # The server answers what it need not compute with a few threads: some stay free to say that it is well.
         self._preparing = asyncio.Semaphore(_MAX_PREPARING)
         self._cut = secrets.token_hex(16)  # marks places in a text; must be one that no text contains
@@ -140,11 +155,19 @@ class LlamaCpp:
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         given, num_opening = await self._given(prompt.payload, wish.opening)
+        num_counted = min(num_opening, wish.max_tokens) if wish.is_opening_counted else 0
+        wish = wish._replace(max_tokens=wish.max_tokens - num_counted)
         body = completion(given, wish)
-        async with self._upstream.stream("/completion", body) as events:
+        slots = await self._open_slots()
+        async with (
+            slots.hold(prompt.tokens, wish) as held,
+            self._upstream.stream("/completion", body | held.fields) as events,
+        ):
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := _read(line, wish, num_opening)) != _NOTHING]
+                read = (_read(line, wish, num_opening) for line in lines)
+                pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
                 if pieces:
+                    held.note(pieces)
                     yield pieces
                 if pieces and pieces[-1].stop:
                     return
@@ -161,8 +184,21 @@ class LlamaCpp:
         alone, continued = [await self._tokenize([payload.texts[-1] + text]) for text in ("", opening)]
         return given, len(continued) - len(alone)
 
+    async def save_idle(self, idle_s: float) -> None:
+        """Save the prompts that nobody has used for so long."""
+        if self._slots:
+            await self._slots.save_idle(idle_s)
+
     async def aclose(self) -> None:
         await self._upstream.aclose()
+
+    async def _open_slots(self) -> Slots:
+        if self._slots is None:
+            props = await self._upstream.get_json("/props")
+            with reading():
+                slots = Slots(self._upstream, self._clock, self._saved, int(props["total_slots"]))
+            self._slots = self._slots or slots
+        return self._slots
 
     async def _render(self, request: dict[str, Any]) -> str:
         """The template's text. Raises 400 if the template refuses the turns."""

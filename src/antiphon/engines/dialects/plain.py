@@ -3,6 +3,7 @@
 Such a server takes a model's text apart by itself. It is put together again, so that one recogniser reads every engine.
 """
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple
@@ -58,9 +59,11 @@ class Plain:
         self._upstream = upstream
         self._num_slots = num_slots
         self._sees = sees
+        self._takes_salt = False
 
     async def models(self) -> tuple[EngineModel, ...]:
         listed = await rows(self._upstream)
+        self._takes_salt = any(row.get("owned_by") == "vllm" for row in listed)
         if self._sees is None and all(sight_of(row) is None for row in listed):
             self._sees = await probe_sight(self._upstream)
         with reading():
@@ -94,6 +97,8 @@ class Plain:
         Of a grammar only the schema is passed on; a strict tool's arguments are as true as the upstream makes them.
         """
         order = _order(prompt.payload, wish)
+        if wish.salt and self._takes_salt:
+            order.body["cache_salt"] = hashlib.sha256(wish.salt.encode()).hexdigest()
         reader = _Reader(order)
         if wish.is_awaited_whole:
             piece = reader.read_whole(await self._upstream.post_and_wait("/v1/chat/completions", order.body))
@@ -155,6 +160,7 @@ class _Reader:
         self._num_output = 0
         self._cause: StopCause | None = None
         self._num_input: int | None = None
+        self._num_cached: int | None = None
 
     def read(self, lines: list[bytes]) -> list[Piece]:
         """No lines are the end: a good one, even without `[DONE]`, if there was a finish reason."""
@@ -179,7 +185,8 @@ class _Reader:
         """The engine's count of a prompt that ends with an opening is not the prompt's."""
         cause = self._cause or "end"
         text += self._writer.close(cause)
-        return Piece(text, self._num_output, stop=Stop(cause, None if self._is_resumed else self._num_input))
+        stop = Stop(cause, None if self._is_resumed else self._num_input, self._num_cached)
+        return Piece(text, self._num_output, stop=stop)
 
     def _read_line(self, line: bytes) -> str:
         if line == b"[DONE]":
@@ -197,6 +204,7 @@ class _Reader:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self._num_input = usage.get("prompt_tokens")
+        self._num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         self._num_output = max(self._num_output, usage.get("completion_tokens") or 0)
 
     def _read_choice(self, choice: dict[str, Any], message: dict[str, Any]) -> str:
