@@ -6,7 +6,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.fixtures.pictures import document_of
+from tests.fixtures.images import document_of
 
 from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.pdfs import lines, pdf

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import anthropic
 import pytest
-from tests.fixtures.pictures import encoded, said, sign
+from tests.fixtures.images import encoded, said, sign
 
 from antiphon.core.clock import ManualClock
 from antiphon.core.scope import Scope
