@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
 
+from antiphon.turn.jsontext import json_text
 from antiphon.wire.blocks import Block
 from antiphon.wire.content import Cacheable, ImageBlock, TextBlock, ToolResultBlock
 from antiphon.wire.conversation import Turn, merge_turns
@@ -141,7 +142,7 @@ def _content(block: Any) -> bytes:
     data: dict[str, Any] = block.model_dump(mode="json", exclude_none=True, exclude={"cache_control"})
     for part in data["content"] if _parts(block) else ():
         part.pop("cache_control", None)
-    return orjson.dumps(data)
+    return json_text(data).encode()
 
 
 def _parameters(request: PromptRequest) -> list[Any]:

@@ -14,10 +14,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.core.clock import Clock, Timer, sleep
-from antiphon.core.errors import ApiError, Kind, OperatorError, invalid
+from antiphon.core.errors import ApiError, OperatorError, invalid
 from antiphon.core.ids import new_id
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
+from antiphon.web.body import body_timeout
 from antiphon.web.call import PublicCall, told
 from antiphon.web.cycle import Cycle
 from antiphon.web.door import Door
@@ -29,14 +30,8 @@ _KEEP_ALIVE_S = 75
 _POLL_S = 0.02
 _GOODBYE_S = 2.0
 _LINGER_S = 10.0
+_DATE_EVERY_S = 1.0
 _FRAMING = (b"content-length", b"transfer-encoding")
-
-
-_BODY_TIMEOUT = ApiError(
-    Kind.INVALID_REQUEST,
-    "The request's body did not arrive in time.",
-    details={"error_code": "request_body_timeout"},
-)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -90,8 +85,7 @@ class Server:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await self._drain()
-        self._uvicorn.should_exit = True
-        self._uvicorn.force_exit = self._is_hurried
+        self._uvicorn.end(is_hurried=self._is_hurried)
         await serving
         if not self._stopping.is_set():
             raise RuntimeError("the HTTP server ended by itself")
@@ -131,10 +125,43 @@ def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
 
 
 class _Uvicorn(uvicorn.Server):
+    """uvicorn looks ten times a second whether it is to end, and then waits for a tenth: this one is told."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self, *, is_hurried: bool) -> None:
+        self.should_exit, self.force_exit = True, is_hurried
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which renews the date of the replies
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _DATE_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in [*self.servers, *(sockets or [])]:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await _let_connections_close()
+        try:
+            await asyncio.wait_for(self._wait_tasks_to_complete(), self.config.timeout_graceful_shutdown)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals are `Server.stop_on_signals`'s."""
         yield
+
+
+async def _let_connections_close() -> None:
+    """An idle one is gone two turns of the loop after it was told."""
+    for _ in range(2):
+        await asyncio.sleep(0)  # noqa: TID251 - no time passes
 
 
 _Part = Literal["head", "body"]
@@ -157,6 +184,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
+        self._connection.give_time = self._give_time
         self._wait_for("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -193,6 +221,10 @@ class _Protocol(HttpToolsProtocol):
         self._disarm()
         if part:
             self._arm(_HEAD_TIMEOUT_S if part == "head" else self.body_timeout_s)
+
+    def _give_time(self, seconds: float) -> None:
+        if self._awaited == "body":
+            self._arm(seconds)
 
     def _parse(self, data: bytes) -> None:
         """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
@@ -348,4 +380,4 @@ class _Protocol(HttpToolsProtocol):
         if self._is_in_head or not self._is_running():
             self.transport.abort()
         else:
-            self._refuse(_BODY_TIMEOUT)
+            self._refuse(body_timeout())
