@@ -2,8 +2,7 @@
 
 import ast
 import tempfile
-from collections.abc import Mapping
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
