@@ -3,7 +3,6 @@
 It imports nothing of Antiphon's but this file, so that it starts fast; it never outlives the process that started it.
 """
 
-import ctypes
 import importlib
 import json
 import os
@@ -66,6 +65,8 @@ def _die_with(parent: int) -> None:
     A process, not a thread: loading a model holds Python's lock for as long as it takes.
     """
     if sys.platform == "linux":
+        import ctypes  # the server imports this file too, and has no use for it
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the parent is gone")
