@@ -18,6 +18,6 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "8": memory.resident,
     "9": start.until_first_reply,
     "10": disconnect.until_closed,
-    "11": upload.of_a_large_file,
+    "upload": upload.of_a_large_file,
     "real": real.tokens_per_second,
 }
