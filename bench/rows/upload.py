@@ -1,4 +1,4 @@
-"""Row `upload`: a file of 500 MB, uploaded, beside a plain copy on the same disk. Both are on the disk when they are done."""
+"""Row `upload`: a file of 500 MB, beside a plain copy on the same disk. Both are on the disk when they are done."""
 
 import json
 import os
