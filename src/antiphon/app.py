@@ -20,6 +20,8 @@ from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
 from antiphon.features.audits import routes as audits_routes
 from antiphon.features.audits.service import Audit
+from antiphon.features.batches import routes as batches_routes
+from antiphon.features.batches.service import Batches
 from antiphon.features.files import routes as files_routes
 from antiphon.features.files.service import Files
 from antiphon.features.keys import routes as keys_routes
@@ -66,6 +68,7 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+from antiphon.worker.loop import Worker
 
 _SPENDING_EVERY_S = 30.0
 _MAX_READING = 256
@@ -100,10 +103,15 @@ class App:
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
         self.media = open_media(settings, clock, self.files)
         shared = Shared(settings, clock, self.tasks, self.directory, live=set())
-        self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
+        messages = self._messages()
+        self.worker = Worker(
+            self.database, messages, self.keeper, self.catalog, clock, self._metrics, strict=settings.strict
+        )
+        self.batches = Batches(self.database, clock, self.worker.wake)
+        self.door = Door(shared, self._routes(messages), self._metrics, self._request_log, self._tracer)
         self._watch()
 
-    def _routes(self) -> list[Route]:
+    def _messages(self) -> Messages:
         caching = Caching(
             self._clock,
             min_tokens=self.settings.cache_min_tokens,
@@ -111,9 +119,12 @@ class App:
             is_steady=self.settings.steady_prompts,
         )
         signing_key = self._secret.derive("thinking")
-        messages = Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
+        return Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
+
+    def _routes(self, messages: Messages) -> list[Route]:
         return [
             *messages_routes.routes(messages),
+            *batches_routes.routes(self.batches),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
             *files_routes.routes(self.files),
             *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
@@ -143,6 +154,7 @@ class App:
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
         watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
+        watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
         watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
 
     def _pools(self) -> set[Pool]:
@@ -210,6 +222,8 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
+        if self.settings.batch_worker:
+            self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))
 
     def _pool(self, num_slots: int) -> Pool:
@@ -220,6 +234,7 @@ class App:
             self._exporter.close()
         if self._tracer:
             await self._tracer.aclose()
+        await self.worker.aclose()
         if self._engine:
             await self._engine.aclose()
         await self.media.aclose()

@@ -119,7 +119,7 @@ def test_settings_come_from_flags_then_variables_then_the_file(tmp_path: Path):
         'api_key = "from-file"\nengine = "http://127.0.0.1:9/file"\n[aliases]\n"claude-x" = "lorem"\nmine = "lorem"\n'
     )
     question: Any = [{"role": "user", "content": "hi"}]
-    variables = {"ANTIPHON_API_KEY": "from-variable", "ANTIPHON_ENGINE": "http://127.0.0.1:9/variable"}
+    variables: Any = {"ANTIPHON_API_KEY": "from-variable", "ANTIPHON_ENGINE": "http://127.0.0.1:9/variable"}
     with serving(tmp_path, "--config", str(config), "--fake", keys=False, **variables) as server:
         with server.sdk(api_key="from-file") as client, pytest.raises(AuthenticationError):
             client.models.list()

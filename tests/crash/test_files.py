@@ -1,7 +1,8 @@
 """kill -9 while files come and go: what was acknowledged is there with its bytes, and the next start clears the rest.
 
-A seed decides what four clients do, and after which of their events the server is killed. After the last kill it is
-started once more and stopped in order; then the folder is compared with the books, and both with the clients' own.
+A seed decides what four clients do, and at which of its own events the server is killed (`fixtures/dying.py`). After
+the last kill it is started once more and stopped in order; then the folder is compared with the books, and both with
+the clients' own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import signal
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import closing
@@ -17,13 +19,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.crash.test_crash import Killed
 from tests.fixtures.serving import Served, serving, wait_until
 from tests.fixtures.world import API_KEY
 
 NUM_CLIENTS = 4
 NUM_LIVES = 2
-MAX_EVENTS = 150
+MAX_EVENTS = 400
 KEY = {"x-api-key": API_KEY, "anthropic-version": "2026-10-21"}
 SHARED = b"what several clients upload " * 5_000
 
@@ -36,23 +37,17 @@ class Driver:
         self.files: dict[str, str] = {}
         self.deleted: set[str] = set()
         self.unsure: set[str] = set()
-        self.left = 0
 
-    def event(self) -> None:
-        self.left -= 1
-        if self.left <= 0:
-            raise Killed
-
-    async def run(self, served: Served, num_events: int) -> None:
-        self.left = num_events
+    async def run(self, served: Served) -> None:
+        """Until the server dies, under whatever is going on."""
         async with aiohttp.ClientSession(served.url, timeout=aiohttp.ClientTimeout(20)) as http:
             tasks = [asyncio.get_running_loop().create_task(self._client(http)) for _ in range(NUM_CLIENTS)]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            served.kill()
+            assert await asyncio.to_thread(served.process.wait, 20) == -signal.SIGKILL
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                assert isinstance(outcome, Killed | asyncio.CancelledError | aiohttp.ClientError), outcome
+                assert isinstance(outcome, asyncio.CancelledError | aiohttp.ClientError), outcome
 
     async def _client(self, http: aiohttp.ClientSession) -> None:
         while True:
@@ -60,7 +55,6 @@ class Driver:
                 await self._delete(http)
             else:
                 await self._upload(http)
-            self.event()
 
     async def _upload(self, http: aiohttp.ClientSession) -> None:
         data = self.random.choice((SHARED, self.random.randbytes(self.random.randint(0, 3_000_000))))
@@ -73,7 +67,7 @@ class Driver:
 
     async def _trickled(self, data: bytes) -> AsyncGenerator[bytes, None]:
         for start in range(0, len(data), 200_000):
-            self.event()
+            await asyncio.sleep(0)
             yield data[start : start + 200_000]
 
     async def _delete(self, http: aiohttp.ClientSession) -> None:
@@ -111,8 +105,8 @@ def check(folder: Path, driver: Driver) -> None:
 def live(folder: Path, seed: int) -> Driver:
     driver = Driver(seed)
     for _ in range(NUM_LIVES - 1):
-        with serving(folder, "--fake") as served:
-            asyncio.run(driver.run(served, driver.random.randint(5, MAX_EVENTS)))
+        with serving(folder, "--fake", dies_after=driver.random.randint(5, MAX_EVENTS)) as served:
+            asyncio.run(driver.run(served))
     with serving(folder, "--fake"):
         wait_until(lambda: set(kept_in(folder)) == set(rows_of(folder).values()), 20)
     return driver

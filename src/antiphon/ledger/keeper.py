@@ -131,6 +131,15 @@ class Keeper:
         elif not self._timer:
             self._timer = self.clock.call_later(LINGER_S, self._ring)
 
+    def close(self, entry: Entry) -> None:
+        """The same for a call that its owner has brought into the database already."""
+        message_id = entry.start.message_id
+        try:
+            self._journal.write(end_line(message_id, entry.end))
+        except OSError:
+            return  # whoever takes the journal up finds the call in the database
+        self._open.pop(message_id, None)
+
     def _ring(self) -> None:
         self._timer = None
         self._due.set()

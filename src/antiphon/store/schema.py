@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.store.db import Database, Lock
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 async def version_of(connection: AsyncConnection) -> str | None:

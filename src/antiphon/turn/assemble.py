@@ -11,7 +11,16 @@ from antiphon.turn.reuse import NOTHING_KEPT, Counts, Kept
 from antiphon.turn.script import Script
 from antiphon.turn.stops import StopMatcher
 from antiphon.turn.tools.offer import OfferedTool
-from antiphon.wire.events import Event, MessageDelta, MessageStart, MessageStop, ServerToolUses, StopReason, Usage
+from antiphon.wire.events import (
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    ServerToolUses,
+    ServiceTier,
+    StopReason,
+    Usage,
+)
 from antiphon.wire.fields import JsonObject
 
 
@@ -37,6 +46,7 @@ class Plan(NamedTuple):
     """What of the prompt is cached, or will be."""
     diagnostics: JsonObject | None = None
     """What the client has asked to be told of the cache."""
+    service_tier: ServiceTier = "standard"
 
 
 class Assembler:
@@ -88,6 +98,7 @@ class Assembler:
             counts.read,
             thinking_tokens=self._num_thinking,
             server_tool_uses=self._server_tool_uses.as_json(),
+            service_tier=self._plan.service_tier,
         )
 
     @property

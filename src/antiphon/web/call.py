@@ -22,7 +22,7 @@ from antiphon.telemetry import logs
 from antiphon.web.body import body_timeout, charset, chunks_of, read_body
 from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
-from antiphon.wire.decode import transcode
+from antiphon.wire.decode import codec_of, transcode
 from antiphon.wire.events import Usage
 from antiphon.wire.versions import Version
 
@@ -148,6 +148,12 @@ class PublicCall:
             self.connection.give_time(settings.body_timeout_s)
             yield chunk
         await self._check_again()
+
+    async def text_chunks(self, limit_bytes: int) -> AsyncGenerator[bytes, None]:
+        """The same as UTF-8: every charset that is served has one byte for each character."""
+        codec = codec_of(charset(self.headers))
+        async for chunk in self.chunks(limit_bytes):
+            yield chunk if codec == "utf-8" else transcode(chunk, codec)
 
     async def _check_again(self) -> None:
         if self.readmit and self._age_s() > MAX_AGE_S:

@@ -111,7 +111,7 @@ class Messages:
         timing = Timing(self._books.keeper.clock)
         _check_output(model, order)
         prompt = order.prompt or await model.engine.prepare(model.id, order.chat)
-        plan = _plan(model, prompt, order)
+        plan = _plan(model, prompt, order)._replace(service_tier=caller.service_tier)
         account = await self._books.open(caller, model, prompt.num_tokens, plan.kept.num_expected)
         try:
             await _acquire(model, caller, account)
@@ -130,7 +130,7 @@ class Messages:
                 finally:
                     await self._end(task, events, assembler, account, timing)
             finally:
-                model.pool.release()
+                _release(model, caller)
         finally:
             await account.close()
 
@@ -153,6 +153,8 @@ class Messages:
                 self._metrics.count_pace(task.model.label, timing, assembler.num_output)
 
     def _keep(self, caller: Caller, plan: Plan, cached: Cached) -> None:
+        if caller.background:
+            caller.background.note_computed()
         self._caching.keep(caller.principal.scope.workspace_id, plan.message_id, cached)
 
     def resolve(self, principal: Principal, name: str) -> Model:
@@ -236,12 +238,22 @@ def _meter(assembler: Assembler, account: Account, timing: Timing, keep: Callabl
 
 async def _acquire(model: Model, caller: Caller, account: Account) -> None:
     """A slot; the refusal of a full queue tells the caller's limits too."""
+    if caller.background:
+        await model.pool.join(caller.background)
+        return
     try:
         await model.pool.acquire(caller.principal.scope.workspace_id)
     except ApiError as error:
         limits = {name.decode(): value.decode() for name, value in account.headers}
         error.headers = {**limits, **error.headers}
         raise
+
+
+def _release(model: Model, caller: Caller) -> None:
+    if caller.background:
+        model.pool.leave(caller.background)
+    else:
+        model.pool.release()
 
 
 _MAX_TOP_K = 2**31 - 1

@@ -32,7 +32,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
     thinking = model.spec.accepts_thinking
     nothing = _support(False)
     return {
-        "batch": nothing,
+        "batch": _support(True),
         "citations": nothing,
         "code_execution": nothing,
         "image_input": _support(model.spec.sees),
