@@ -15,6 +15,7 @@ from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
+from antiphon.engines.saved import SavedPrompts
 from antiphon.facades import aws, complete, google, health, openapi, vertex
 from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
@@ -96,7 +97,7 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
-        blobs = BlobFolder(settings.files_dir or settings.data_dir / "files")
+        blobs = BlobFolder(settings.files_folder)
         self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
@@ -152,6 +153,10 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
+        watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
+        watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)
+        watch(names.KV_RESTORED, lambda: saved.num_restored if (saved := self._saved()) else 0)
         watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
         watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
@@ -162,6 +167,9 @@ class App:
 
     def _child(self) -> ChildEngine | None:
         return self._engine if isinstance(self._engine, ChildEngine) else None
+
+    def _saved(self) -> SavedPrompts | None:
+        return child.saved if (child := self._child()) else None
 
     def _is_engine_up(self) -> bool:
         """An engine that somebody else runs counts as up once it has told its models."""

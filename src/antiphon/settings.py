@@ -80,9 +80,24 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model."
     )
+    mmproj: Path | None = Field(
+        None, description="The projector (mmproj*.gguf) that makes the model see; by default the one that lies with it."
+    )
     engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
     engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
+    engine_sees: bool | None = Field(
+        None, description="Whether that engine takes pictures; by default what it says of itself (vLLM says nothing)."
+    )
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
+    kv_dir: Path | None = Field(
+        None,
+        description="Where the built-in engine keeps computed prompts over a restart; nothing keeps them in memory.",
+    )
+    kv_mib: int | None = Field(
+        None,
+        ge=0,
+        description="MiB of computed prompts to keep beside the slots; by default what memory or disk allows.",
+    )
     window: int | None = Field(
         None,
         ge=256,
@@ -150,6 +165,10 @@ class Settings(BaseSettings):
     otel_endpoint: str | None = Field(
         None, description="The URL of an OpenTelemetry collector (OTLP over HTTP); needs the extra `otel`."
     )
+
+    @property
+    def files_folder(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from antiphon.core.scope import Scope
 from antiphon.media import words
 from antiphon.media.fetch import Fetcher, TooLong, Unreachable
-from antiphon.media.files import FileReader
+from antiphon.media.files import FileReader, not_found
 from antiphon.wire.content import Base64Image, Base64Pdf, FileSource, ImageBlock, UrlSource
 from antiphon.wire.media import MAX_IMAGE_BYTES, Place, check_image_size
 
@@ -49,7 +49,10 @@ class Loader:
     async def _stored(self, scope: Scope, place: Place, file_id: str) -> Loaded:
         file = await self._files.read(scope, file_id)
         check_size(place, file.num_bytes)
-        data = await asyncio.to_thread(file.path.read_bytes)
+        try:
+            data = await asyncio.to_thread(file.path.read_bytes)
+        except FileNotFoundError:  # it was deleted in this moment
+            raise not_found(file_id) from None
         return Loaded(data, await _digest(data), media_type=file.media_type, file_id=file_id)
 
     async def _fetched(self, place: Place, url: str) -> Loaded:
