@@ -11,7 +11,7 @@ from PIL import Image
 
 from antiphon.turn.attachments import Picture
 from antiphon.turn.pixels import num_tokens
-from tests.fixtures.images import TYPES, block_of, encoded, halves, png, said, sign
+from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
 from tests.fixtures.world import World, ask, text_of
