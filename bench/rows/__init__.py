@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.report import Line
-from bench.rows import books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput, upload
+from bench.rows import books, disconnect, facades, latency, memory, pace, photo, prompt, real, start, throughput, upload
 from bench.session import Bench
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
@@ -19,5 +19,6 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "9": start.until_first_reply,
     "10": disconnect.until_closed,
     "11": upload.of_a_large_file,
+    "12": photo.of_twelve_megapixels,
     "real": real.tokens_per_second,
 }
