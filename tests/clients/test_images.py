@@ -12,11 +12,11 @@ from PIL import Image
 from antiphon.media.load import Loaded
 from antiphon.turn.attachments import Picture
 from antiphon.turn.pixels import num_tokens
-from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
 from antiphon.wire.content import ImageBlock
 from antiphon.wire.media import Place
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
+from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.world import World, ask, text_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
