@@ -1,4 +1,4 @@
-"""The bare child of row 12: the same Pillow calls on one file after another, whose paths come line by line."""
+"""The bare child of row `photo`: the same Pillow calls on one file after another, whose paths come line by line."""
 
 import sys
 from io import BytesIO
