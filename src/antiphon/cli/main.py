@@ -9,6 +9,7 @@ import typer
 from antiphon import __version__
 from antiphon.cli import db, keys, limits, members, workspaces
 from antiphon.cli.audit import audit
+from antiphon.cli.cache import cache
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
 from antiphon.cli.usage import usage
 from antiphon.core.errors import OperatorError
@@ -25,6 +26,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(members.app, name="members")
 app.add_typer(members.invites, name="invites")
 app.command()(audit)
+app.command()(cache)
 
 
 @app.command()

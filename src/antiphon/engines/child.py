@@ -262,7 +262,7 @@ class _Child:
         """End the process within 5 s, by force if need be, and by force at once if this is cancelled."""
         try:
             if self._upstream:
-                await self._upstream.aclose()
+                await self.engine.aclose()
             self._kill(signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_S):

@@ -38,6 +38,18 @@ def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> 
     )
 
 
+def folders_of(settings: Settings) -> list[Path]:
+    """Where prompts may be kept under these settings, and are."""
+    if settings.kv_dir:
+        return [settings.kv_dir]
+    places = (_place_in_memory(settings.data_dir), settings.data_dir / "kv")
+    return [place for place in places if place.is_dir()]
+
+
+def _place_in_memory(data_dir: Path) -> Path:
+    return _MEMORY / f"antiphon-{hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]}"
+
+
 def _memory_folder(data_dir: Path, mib: int) -> Path | None:
     """A file system in memory with room for `mib`. The folder of a server that was killed is taken up by its next."""
     try:
@@ -45,7 +57,7 @@ def _memory_folder(data_dir: Path, mib: int) -> Path | None:
             return None
     except OSError:
         return None
-    return _MEMORY / f"antiphon-{hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]}"
+    return _place_in_memory(data_dir)
 
 
 def digest_of(model: Path) -> str:

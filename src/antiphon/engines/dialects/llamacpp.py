@@ -159,6 +159,8 @@ class LlamaCpp:
             await self._slots.save_idle(idle_s)
 
     async def aclose(self) -> None:
+        if self._slots:
+            self._slots.close()
         await self._upstream.aclose()
 
     async def _open_slots(self) -> Slots:
