@@ -17,7 +17,9 @@ SYSTEM: Any = [{"type": "text", "text": RULES, "cache_control": {"type": "epheme
 
 def call(server: Served) -> None:
     with server.sdk() as client:
-        client.messages.create(model="claude-x", max_tokens=1, system=SYSTEM, messages=[{"role": "user", "content": "Hi"}])
+        client.messages.create(
+            model="claude-x", max_tokens=1, system=SYSTEM, messages=[{"role": "user", "content": "Hi"}]
+        )
 
 
 def shown(folder: Path, kept: Path) -> dict[str, Any]:
