@@ -115,7 +115,7 @@ class Stage:
                 arguments,
                 stdin=stdin,
                 stdout=stdout or out,
-                stderr=subprocess.STDOUT,
+                stderr=out,
                 cwd=REPO,
                 env={**_clean_environment(), **(env or {})},
                 preexec_fn=lambda: _begin(core),
