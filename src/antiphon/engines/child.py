@@ -181,6 +181,8 @@ class ChildEngine:
             "num_batch": self._plan.num_batch,
             "num_threads": self._plan.num_threads,
             "num_checkpoints": self._plan.num_checkpoints,
+            "flash": self._plan.flash,
+            "repacks": self._plan.repacks,
             "cache_mib": 0 if self.saved else self._plan.cache_mib,  # it would not ask whose a prompt was
             "save_folder": str(self.saved.folder) if self.saved else None,
             "key": secrets.token_urlsafe(32),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +17,7 @@ from antiphon.engines.http import Upstream
 from antiphon.engines.keeping import saved_prompts
 from antiphon.engines.models import find_model
 from antiphon.engines.protocol import Engine, EngineModel
+from antiphon.engines.tune import read_tuned
 from antiphon.settings import Settings
 
 log = logging.getLogger("antiphon.engines")
@@ -45,10 +47,11 @@ async def _start_child(settings: Settings, clock: Clock) -> Connected:
     plan = gguf.plan(
         model.path, gguf.available_bytes(), gguf.num_cores(), window=settings.window, num_slots=settings.slots
     )
-    saved = saved_prompts(settings, model.path, plan, clock)
-    engine = ChildEngine(
-        model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=settings.llama_server, saved=saved
-    )
+    tuned = read_tuned(settings.data_dir, model.path) if settings.llama_server is None else None
+    plan = tuned.apply(plan) if tuned else plan
+    binary = Path(tuned.binary) if tuned and tuned.binary else settings.llama_server
+    saved = saved_prompts(settings, model.path, plan, clock, binary)
+    engine = ChildEngine(model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=binary, saved=saved)
     try:
         await engine.start()
         return engine, await _wait_for(engine.models, "The built-in engine", clock)

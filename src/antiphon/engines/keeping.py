@@ -19,7 +19,9 @@ _MEMORY_SHARE = 0.8
 _EDGE_BYTES = 1 << 20
 
 
-def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> SavedPrompts | None:
+def saved_prompts(
+    settings: Settings, model: Path, plan: Plan, clock: Clock, binary: Path | None
+) -> SavedPrompts | None:
     """None where the user wants none."""
     if settings.kv_mib == 0:
         return None
@@ -28,7 +30,7 @@ def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> 
     else:
         mib = settings.kv_mib or plan.cache_mib
         folder = _memory_folder(settings.data_dir, mib) or settings.data_dir / "kv"
-    engine = str(settings.llama_server or metadata.version("xllamacpp"))
+    engine = str(binary or metadata.version("xllamacpp"))
     return SavedPrompts(
         folder,
         (settings.kv_mib or mib) << 20,
