@@ -302,6 +302,7 @@ def _row(letter: str, rounds: Sequence[dict[str, Tally]]) -> Json:
             "computed": [tally.num_computed for tally in tallies],
             "unique": [tally.num_unique for tally in tallies],
             "wall_s": [round(tally.wall_s, 2) for tally in tallies],
+            "first_turn_s": [round(tally.turns_s[0], 2) if tally.turns_s else 0.0 for tally in tallies],
             "later_turn_s": [round(statistics.median(tally.turns_s[1:] or [0.0]), 2) for tally in tallies],
         }
     row["computed/unique"] = _median(row["ours"]["computed"], row["ours"]["unique"])

@@ -75,6 +75,11 @@ class ChildEngine:
         """The child's process id; None while there is none."""
         return self._child.pid if self._child else None
 
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are still to be computed."""
+        return self._child.engine.num_unread if self._child else 0
+
     async def start(self) -> None:
         """Return when the model can answer. Raises OperatorError, in one sentence, if it cannot be loaded."""
         if self.saved:

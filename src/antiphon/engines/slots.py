@@ -22,6 +22,7 @@ log = logging.getLogger("antiphon.engines")
 
 _LIFETIMES_S: dict[Keep, float] = {"": 300.0, "5m": 300.0, "1h": 3600.0}
 _TELL_S = 1.0
+_TELL_PROGRESS_S = 5.0
 _FIRST_GUESS_BYTES = 64 << 10
 """Of a token's state, until one was saved."""
 
@@ -29,10 +30,12 @@ _FIRST_GUESS_BYTES = 64 << 10
 class Held:
     """A slot while it computes a prompt. `fields` go into the request."""
 
-    def __init__(self, slot: Slot, totals: "Totals", *, may_reuse: bool) -> None:
+    def __init__(self, slot: Slot, totals: "Totals", clock: Clock, *, may_reuse: bool) -> None:
         self._slot = slot
         self._totals = totals
+        self._clock = clock
         self._is_counted = False
+        self._told_at = clock.monotonic()
         self.fields: dict[str, Any] = {"id_slot": slot.number, "cache_prompt": may_reuse}
 
     def note(self, pieces: Sequence[Piece]) -> None:
@@ -42,9 +45,17 @@ class Held:
             if piece.progress:
                 self._count(piece.progress)
                 slot.num_computed = max(slot.num_computed, piece.progress.num_done)
+                self._tell(piece.progress)
             if piece.num_output or piece.stop:
                 slot.num_computed = num_tokens(slot.tokens)
                 slot.num_output = piece.num_output
+
+    def _tell(self, progress: Progress) -> None:
+        """A prompt that takes long is told of: it is no engine that hangs."""
+        now = self._clock.monotonic()
+        if now - self._told_at >= _TELL_PROGRESS_S:
+            self._told_at = now
+            log.info("slot %d has read %d of %d tokens", self._slot.number, progress.num_done, progress.num_total)
 
     def _count(self, progress: Progress) -> None:
         """The first word of a prompt tells what there was of it."""
@@ -95,9 +106,14 @@ class Slots:
             may_reuse = self._may_reuse(slot, wanted, num_common)
             self._begin(slot, wanted, wish, num_common if may_reuse else 0)
         try:
-            yield Held(slot, self._totals, may_reuse=may_reuse)
+            yield Held(slot, self._totals, self._clock, may_reuse=may_reuse)
         finally:
             self._free(slot)
+
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are being computed, and are still to do."""
+        return sum(num_tokens(slot.tokens) - slot.num_known for slot in self._slots if slot.is_busy)
 
     async def _choose(self, wanted: Wanted) -> Choice:
         while all(slot.is_busy for slot in self._slots):

@@ -87,6 +87,20 @@ async def test_a_call_waits_where_all_slots_are_taken(saved: SavedPrompts):
     assert {one.fields["id_slot"], two.fields["id_slot"]} == {0, 1}
 
 
+async def test_a_long_prompt_is_told_of_while_it_is_read(saved: SavedPrompts, caplog: pytest.LogCaptureFixture):
+    clock = ManualClock()
+    slots = Slots(Server(saved.folder), clock, saved, 1)  # type: ignore[arg-type]
+    with caplog.at_level("INFO"):
+        async with slots.hold(LONG, Wish(9, salt="a")) as held:
+            unread = [slots.num_unread]
+            for num_done in (100, 200):
+                clock.advance(4)
+                held.note([Piece(progress=Progress(num_done, len(LONG), 0))])
+                unread.append(slots.num_unread)
+    assert unread == [len(LONG), len(LONG) - 100, len(LONG) - 200]
+    assert [record.getMessage() for record in caplog.records] == [f"slot 0 has read 200 of {len(LONG)} tokens"]
+
+
 async def test_what_lies_in_the_slots_can_be_looked_up(saved: SavedPrompts):
     clock = ManualClock()
     slots = Slots(Server(saved.folder), clock, saved, 2)  # type: ignore[arg-type]

@@ -153,6 +153,11 @@ class LlamaCpp:
                     return
         raise internal()
 
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are still to be computed."""
+        return self._slots.num_unread if self._slots else 0
+
     async def save_idle(self, idle_s: float) -> None:
         """Save the prompts that nobody has used for so long."""
         if self._slots:
