@@ -71,7 +71,7 @@ ENGINE_RESTARTS = Metric("counter", "antiphon_engine_restarts_total", "Times tha
 PROMPT_UNREAD = Metric(
     "gauge",
     "antiphon_prompt_unread_tokens",
-    "Tokens of prompts that the built-in engine has taken and not yet computed.",
+    "Tokens of prompts that the built-in engine has yet to compute.",
 )
 KV_ENTRIES = Metric("gauge", "antiphon_kv_entries", "Computed prompts that are kept beside the engine's slots.")
 KV_BYTES = Metric("gauge", "antiphon_kv_bytes", "What they take, in memory or in the folder of `kv_dir`.")
