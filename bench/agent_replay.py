@@ -330,9 +330,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=_MODEL)
     parser.add_argument("--quick", action="store_true", help="a prefix of some 1,500 tokens instead of 4,000")
+    parser.add_argument("--words", type=int, help="words of the prefix, a token each, where even that is too long")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     given = parser.parse_args()
     sizes = Sizes(1450, 3, 400) if given.quick else Sizes(3900, 6, 1000)
+    if given.words:
+        sizes = Sizes(given.words, 3, given.words // 2)
     before = report.load_and_steal()
     with Stage() as stage:
         rows = compare(stage, given.model, given.cases.split(","), given.rounds, sizes)
