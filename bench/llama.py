@@ -35,6 +35,7 @@ def _config(model: Path, num_slots: int) -> Config:
         "repacks": plan.repacks,
         "cache_mib": plan.cache_mib,
         "save_folder": None,
+        "projector": None,
         "key": KEY,
         "parent": os.getpid(),
         "binary": None,

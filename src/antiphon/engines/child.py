@@ -55,6 +55,7 @@ class ChildEngine:
         name: str,
         plan: Plan,
         binary: Path | None = None,
+        projector: Path | None = None,
         saved: SavedPrompts | None = None,
     ) -> None:
         self._model_path = model_path
@@ -63,6 +64,7 @@ class ChildEngine:
         self._name = name
         self._plan = plan
         self._binary = binary
+        self._projector = projector
         self.saved = saved
         self._tasks = TaskGroup()
         self._child: _Child | None = None
@@ -193,6 +195,7 @@ class ChildEngine:
             "key": secrets.token_urlsafe(32),
             "parent": os.getpid(),
             "binary": str(self._binary) if self._binary else None,
+            "projector": str(self._projector) if self._projector else None,
         }
 
 

@@ -16,6 +16,7 @@ from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.keeping import saved_prompts
 from antiphon.engines.models import find_model
+from antiphon.engines.projector import read_projector
 from antiphon.engines.protocol import Engine, EngineModel
 from antiphon.engines.tune import read_tuned
 from antiphon.settings import Settings
@@ -44,14 +45,31 @@ async def connect(settings: Settings, clock: Clock) -> Connected:
 
 async def _start_child(settings: Settings, clock: Clock) -> Connected:
     model = await find_model(settings.model, settings.data_dir)
+    file = settings.mmproj or model.projector
+    projector = read_projector(file) if file else None
     plan = gguf.plan(
-        model.path, gguf.available_bytes(), gguf.num_cores(), window=settings.window, num_slots=settings.slots
+        model.path,
+        gguf.available_bytes(),
+        gguf.num_cores(),
+        window=settings.window,
+        num_slots=settings.slots,
+        extra_bytes=projector.memory_bytes if projector else 0,
+        min_batch=projector.min_batch if projector else 0,
     )
     tuned = read_tuned(settings.data_dir, model.path) if settings.llama_server is None else None
     plan = tuned.apply(plan) if tuned else plan
     binary = Path(tuned.binary) if tuned and tuned.binary else settings.llama_server
-    saved = saved_prompts(settings, model.path, plan, clock, binary)
-    engine = ChildEngine(model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=binary, saved=saved)
+    saved = None if file else saved_prompts(settings, model.path, plan, clock, binary)  # the server saves no pictures
+    engine = ChildEngine(
+        model.path,
+        settings.data_dir,
+        clock,
+        name=model.name,
+        plan=plan,
+        binary=binary,
+        projector=file,
+        saved=saved,
+    )
     try:
         await engine.start()
         return engine, await _wait_for(engine.models, "The built-in engine", clock)
@@ -109,10 +127,11 @@ async def _speak(upstream: Upstream, settings: Settings, where: str, clock: Cloc
     if status != 200:
         raise OperatorError(f"{where} answers /v1/models with status {status}: is this an engine's URL?")
     is_llamacpp = await _is_llamacpp(upstream)
+    num_slots = settings.slots or _DEFAULT_NUM_SLOTS
     engine = (
         LlamaCpp(upstream, clock=clock)
         if is_llamacpp
-        else Plain(upstream, num_slots=settings.slots or _DEFAULT_NUM_SLOTS)
+        else Plain(upstream, num_slots=num_slots, sees=settings.engine_sees)
     )
     return engine, await engine.models()
 

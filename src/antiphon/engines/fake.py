@@ -1,23 +1,25 @@
 """The scripted engine of `--fake`: deterministic, fast, and a prompt cache like a real engine's.
 
-It counts by a rule of its own: each word is a token, and each turn costs one more for its role.
+It counts by a rule of its own: each word is a token, and each turn costs one more for its role. A picture costs what it
+costs the API's models.
 """
 
 import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from itertools import cycle, islice, takewhile
+from itertools import cycle, islice, takewhile, zip_longest
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import internal, overloaded
 from antiphon.engines.protocol import EngineModel
-from antiphon.turn.chat import Chat
+from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.citations import Sources
 from antiphon.turn.formats.written import HERMES
 from antiphon.turn.marks import label
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
+from antiphon.turn.pixels import num_tokens
 from antiphon.turn.schema.sample import sample_of
 from antiphon.turn.tools.offer import OfferedTool
 
@@ -52,7 +54,7 @@ class FakeEngine:
 
     async def models(self) -> tuple[EngineModel, ...]:
         thinkers = ("echo", "tool-caller", "thinker", "json")
-        models = [_model(name, accepts_thinking=name in thinkers) for name in _NAMES]
+        models = [_model(name, accepts_thinking=name in thinkers, sees=name == "echo") for name in _NAMES]
         return (*models[:3], _fail(), *models[3:])
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
@@ -67,8 +69,8 @@ class FakeEngine:
         yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
         script, fails_after = _script(model, chat, wish)
-        num_output = 0
-        async with aclosing(self._paced(islice(script, wish.max_tokens), pace_s)) as bursts:
+        num_output = min(len(words(wish.opening)), wish.max_tokens) if wish.is_opening_counted else 0
+        async with aclosing(self._paced(islice(script, wish.max_tokens - num_output), pace_s)) as bursts:
             async for burst in bursts:
                 if fails_after is not None and num_output + len(burst) > fails_after:
                     yield _pieces(burst[: fails_after - num_output], num_output) or [Piece()]
@@ -103,8 +105,10 @@ class FakeEngine:
         return best
 
 
-def _model(name: str, *, accepts_thinking: bool = False) -> EngineModel:
-    return EngineModel(name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking)
+def _model(name: str, *, accepts_thinking: bool = False, sees: bool = False) -> EngineModel:
+    return EngineModel(
+        name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking, sees=sees
+    )
 
 
 def _fail() -> EngineModel:
@@ -116,10 +120,21 @@ def _tokens(chat: Chat) -> list[str]:
     for tool in chat.tools:
         tokens += ["<tool>", *words(json.dumps(tool.definition))]
     for turn in chat.turns:
-        tokens += [f"<{turn.role}>", *words(turn.text)]
+        tokens += [f"<{turn.role}>", *_told(turn, chat.mark)]
         for call in turn.calls:
             tokens += ["<call>", call.name, *words(call.arguments)]
     return [*tokens, "<assistant>", *words(chat.prefill)]
+
+
+def _told(turn: ChatTurn, mark: str) -> Iterator[str]:
+    """The words of a turn; a picture's tokens stand where its mark does."""
+    if not turn.pictures:
+        yield from words(turn.text)
+        return
+    for text, picture in zip_longest(turn.text.split(mark), turn.pictures):
+        yield from words(text)
+        if picture:
+            yield from (f"<{picture.digest} {i}>" for i in range(num_tokens(picture.width, picture.height)))
 
 
 def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | None]:
@@ -135,7 +150,8 @@ def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | No
 def _text(model: str, chat: Chat, wish: Wish) -> str | None:
     """All that it says, with what it was made to begin with; None for words without end."""
     if wish.forced:
-        return _call(next(tool for tool in chat.callable if wish.forced.name in (None, tool.name)))
+        allowed = [tool for tool in chat.callable if wish.forced.name in (None, tool.name)]
+        return _asked_calls(chat, allowed) or _call(allowed[0])
     if wish.grammar and wish.grammar.schema is not None:
         return wish.opening + json.dumps(sample_of(wish.grammar.schema))
     if model in ("lorem", "slow"):
@@ -145,7 +161,7 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
         found = _just_found(chat)
         if found:
             return _call(found)
-        return (_asked_call(chat) or _call(chat.callable[0])) if result is None else result
+        return (_asked_calls(chat, chat.callable) or _call(chat.callable[0])) if result is None else result
     said = _last_user_text(chat) or "ok"
     if model == "json":
         return json.dumps({"text": said})
@@ -164,15 +180,16 @@ def _cited(sources: Sources) -> str:
     return " ".join(f"{sources.cite(first, first)[0]['cited_text']} {label(first)}" for first in firsts) or "ok"
 
 
-def _asked_call(chat: Chat) -> str | None:
-    """The call that the last user text spells out, as in `Read {"path": "a.txt"}`."""
+def _asked_calls(chat: Chat, allowed: Sequence[OfferedTool]) -> str:
+    """The calls that the last user text spells out, as in `Read {"path": "a.txt"}`; "" for none."""
     text = _last_user_text(chat)
-    for tool in chat.callable:
-        for match in re.finditer(rf"\b{re.escape(tool.name)}\s*(?=\{{)", text):
-            with suppress(ValueError):
-                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
-                return HERMES.call(tool.name, json.dumps(arguments))
-    return None
+    names = "|".join(re.escape(tool.name) for tool in allowed)
+    calls: list[str] = []
+    for match in re.finditer(rf"\b({names})\s*(?=\{{)", text):
+        with suppress(ValueError):
+            arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
+            calls.append(HERMES.call(match[1], json.dumps(arguments)))
+    return "\n".join(calls)
 
 
 def _results(chat: Chat) -> str | None:
@@ -194,7 +211,10 @@ def _pieces(burst: list[str], num_before: int) -> list[Piece]:
 
 
 def _last_user_text(chat: Chat) -> str:
-    return next((turn.text for turn in reversed(chat.turns) if turn.role == "user"), "")
+    turn = next((turn for turn in reversed(chat.turns) if turn.role == "user"), None)
+    if turn is None or not turn.pictures:
+        return turn.text if turn else ""
+    return "\n\n".join(filter(None, map(str.strip, turn.text.split(chat.mark))))
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:

@@ -34,6 +34,7 @@ class Config(TypedDict):
     key: str
     parent: int
     binary: str | None
+    projector: str | None
 
 
 def main() -> None:
@@ -91,6 +92,8 @@ def _serve(config: Config) -> Any:
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = config["model"]
+    if config["projector"]:
+        params.mmproj.path = config["projector"]
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [config["key"]]
     params.n_parallel, params.n_ctx = config["num_slots"], config["window"] * config["num_slots"]
     params.kv_unified = params.ui = params.fit_params = False
@@ -135,6 +138,8 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         "--threads": config["num_threads"],
         "--cache-ram": config["cache_mib"],
     }
+    if config["projector"]:
+        flags["--mmproj"] = config["projector"]
     if config["save_folder"]:
         flags["--slot-save-path"] = config["save_folder"] + os.sep
     if config["flash"] is not None:

@@ -42,9 +42,9 @@ class Setup:
     binary: str | None = None
 
     def apply(self, plan: gguf.Plan) -> gguf.Plan:
-        values = asdict(self)
-        del values["binary"]
-        return replace(plan, **values)
+        """A batch that has to hold a picture stays as large as that."""
+        num_batch = max(plan.num_batch, self.num_batch)
+        return replace(plan, num_threads=self.num_threads, num_batch=num_batch, flash=self.flash, repacks=self.repacks)
 
 
 class Speed(NamedTuple):

@@ -84,6 +84,13 @@ LEDGER_PENDING = Metric(
     "gauge", "antiphon_ledger_pending_rows", "Calls that have ended and are not in the ledger's tables yet."
 )
 LOG_FAILURES = Metric("counter", "antiphon_request_log_failures_total", "Lines of the request log that were lost.")
+BATCH_ITEMS = Metric(
+    "counter",
+    "antiphon_batch_items_total",
+    "Requests of batches that have their result; `outcome` is succeeded, errored, canceled or expired.",
+    ("outcome",),
+)
+BATCH_ITEMS_RUNNING = Metric("gauge", "antiphon_batch_items_running", "Requests of batches that this process works on.")
 BUILD_INFO = Metric("gauge", "antiphon_build_info", "Always 1; the labels tell what runs.", ("version", "python"))
 
 METRICS = (
@@ -110,5 +117,7 @@ METRICS = (
     DATABASE_FAILURES,
     LEDGER_PENDING,
     LOG_FAILURES,
+    BATCH_ITEMS,
+    BATCH_ITEMS_RUNNING,
     BUILD_INFO,
 )

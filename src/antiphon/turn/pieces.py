@@ -56,6 +56,9 @@ class Wish(NamedTuple):
     is_awaited_whole: bool = False
     opening: str = ""
     """What the reply has to begin with. It is appended to the prompt, and no part of the engine's output."""
+    is_opening_counted: bool = False
+    """Whether the opening's tokens count as written, and as some of `max_tokens`; an engine that does not know how many
+    they are lets them be."""
     grammar: Grammar | None = None
     """What the output has to be. An engine that cannot enforce it does its best."""
     forced: ForcedCall | None = None

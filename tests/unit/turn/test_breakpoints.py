@@ -67,7 +67,9 @@ def test_a_breakpoint_within_a_result_is_the_result_s():
     ]
     marked = prefixes(messages=messages)
     assert marked.marks == (Mark(4, "5m"),)
+    assert has_breakpoints(request(messages=messages))
     del result["content"][0]["cache_control"]
+    assert not has_breakpoints(request(messages=messages))
     assert prefixes(messages=messages).digests == marked.digests
 
 

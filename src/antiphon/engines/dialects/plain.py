@@ -13,6 +13,7 @@ import orjson
 from antiphon.core.errors import internal
 from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.messages import messages_of, tools_of
+from antiphon.engines.dialects.plain_pictures import estimate_of, messages_with_pictures, probe_sight, sight_of
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.protocol import EngineModel, silent
 from antiphon.turn.chat import Chat, ChatTurn
@@ -53,14 +54,18 @@ class _Order(NamedTuple):
 class Plain:
     """Its counts are estimates until the engine's own usage arrives with the last chunk."""
 
-    def __init__(self, upstream: Upstream, *, num_slots: int) -> None:
+    def __init__(self, upstream: Upstream, *, num_slots: int, sees: bool | None = None) -> None:
+        """`sees` is what the operator says; None to ask the upstream."""
         self._upstream = upstream
         self._num_slots = num_slots
+        self._sees = sees
         self._takes_salt = False
 
     async def models(self) -> tuple[EngineModel, ...]:
         listed = await rows(self._upstream)
         self._takes_salt = any(row.get("owned_by") == "vllm" for row in listed)
+        if self._sees is None and all(sight_of(row) is None for row in listed):
+            self._sees = await probe_sight(self._upstream)
         with reading():
             return tuple(self._model(row) for row in listed)
 
@@ -72,15 +77,18 @@ class Plain:
             counts_exactly=False,
             num_slots=self._num_slots,
             created_at=created_at(row),
+            sees=bool(sight_of(row) if self._sees is None else self._sees),
         )
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
-        body: dict[str, Any] = {"model": model, "messages": messages_of(chat.turns, str)}
+        messages = messages_with_pictures(chat) if chat.mark else messages_of(chat.turns, str)
+        body: dict[str, Any] = {"model": model, "messages": messages}
         num_chars = len(chat.prefill) + sum(map(_num_chars, chat.turns))
         if chat.tools:
             body["tools"] = tools_of(chat, str)
             num_chars += len(orjson.dumps(body["tools"]))
         num_tokens = num_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * (len(chat.turns) + 1)
+        num_tokens += sum(map(estimate_of, chat.turns))
         return Prompt(_Rendered(body, chat), num_tokens, is_exact=False)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
