@@ -26,6 +26,8 @@ class Config(TypedDict):
     num_batch: int
     num_threads: int
     num_checkpoints: int
+    flash: bool | None
+    repacks: bool
     cache_mib: int
     save_folder: str | None
     key: str
@@ -103,6 +105,9 @@ def _serve(config: Config) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
+    if config["flash"] is not None:
+        params.flash_attn_type = int(config["flash"])
+    params.no_extra_bufts = not config["repacks"]
     if config["save_folder"]:
         params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
@@ -138,7 +143,10 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         flags["--mmproj"] = config["projector"]
     if config["save_folder"]:
         flags["--slot-save-path"] = config["save_folder"] + os.sep
-    return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
+    if config["flash"] is not None:
+        flags["--flash-attn"] = "on" if config["flash"] else "off"
+    switches = ["--no-webui", "--jinja", *([] if config["repacks"] else ["--no-repack"])]
+    return [*(word for flag in flags.items() for word in map(str, flag)), *switches]
 
 
 def _free_port() -> int:
