@@ -52,6 +52,7 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+from antiphon.web.identity import Identities
 
 _SPENDING_EVERY_S = 30.0
 
@@ -79,7 +80,8 @@ class App:
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
-        shared = Shared(settings, clock, self.tasks, self.directory, live=set())
+        identities = Identities(settings.identity_tokens) if settings.identity_tokens else None
+        shared = Shared(settings, clock, self.tasks, self.directory, live=set(), identities=identities)
         self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
         self._watch()
 
