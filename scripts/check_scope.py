@@ -26,9 +26,18 @@ _UNKNOWN = "a table that is not told"
 
 ALLOWED: dict[str, str] = {
     "store/accounts.py::Change.note": "a change is of one scope by itself",
+    "features/batches/queue.py::open_batches": "workers serve all organizations",
+    "features/batches/queue.py::_count": "the same",
+    "features/batches/queue.py::batches_to_end": "the same",
+    "features/batches/queue.py::batches_to_clear": "the same",
+    "features/batches/queue.py::clear": "the same",
+    "features/batches/queue.py::archive": "the same",
+    "features/batches/queue.py::forget": "the same",
     "ledger/store.py::_insert": "what calls have used is written with the organization of each",
     "ledger/store.py::_add": "the same",
     "ledger/store.py::spent_in": "loads what all organizations have spent",
+    "features/files/store.py::used_digests": "a blob is kept for whosever file it is",
+    "features/files/store.py::forget_expired": "sweeps what is left of everybody's expired files",
     "store/directory.py::_home": "looks for the first organization of all",
     "store/directory.py::_holders": "loads the keys of all organizations, by which callers are told apart",
     "store/directory.py::_pairs": "loads the AWS keys of all organizations, by which callers are told apart",

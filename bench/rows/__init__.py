@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.report import Line
-from bench.rows import books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput
+from bench.rows import books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput, upload
 from bench.session import Bench
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
@@ -18,5 +18,6 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "8": memory.resident,
     "9": start.until_first_reply,
     "10": disconnect.until_closed,
+    "11": upload.of_a_large_file,
     "real": real.tokens_per_second,
 }

@@ -1,6 +1,8 @@
 """The only place that wires the parts of a server together."""
 
+import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from starlette.routing import Route
@@ -13,11 +15,16 @@ from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
+from antiphon.engines.saved import SavedPrompts
 from antiphon.facades import aws, complete, google, health, openapi, vertex
 from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
 from antiphon.features.audits import routes as audits_routes
 from antiphon.features.audits.service import Audit
+from antiphon.features.batches import routes as batches_routes
+from antiphon.features.batches.service import Batches
+from antiphon.features.files import routes as files_routes
+from antiphon.features.files.service import Files
 from antiphon.features.keys import routes as keys_routes
 from antiphon.features.keys.service import Keys
 from antiphon.features.members import routes as members_routes
@@ -38,8 +45,18 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.addresses import rules_of
+from antiphon.media.fetch import Fetcher
+from antiphon.media.files import FileReader
+from antiphon.media.load import Loader
+from antiphon.media.ocr import Ocr
+from antiphon.media.pdfs import Pdfs
+from antiphon.media.pictures import Pictures
+from antiphon.media.reading import Media
+from antiphon.media.sandbox import OCR_LIMITS, Limits, Sandbox
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts
+from antiphon.store.blobfolder import BlobFolder
 from antiphon.store.db import Database, url_of
 from antiphon.store.directory import Directory
 from antiphon.store.first import FirstKeys, OperatorKeys, open_store
@@ -53,8 +70,12 @@ from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
 from antiphon.web.identity import Identities
+from antiphon.worker.loop import Worker
 
 _SPENDING_EVERY_S = 30.0
+_MAX_READING = 256
+_MAX_READING_WAIT_S = 30.0
+"""Pictures and pages that may wait to be read, and how long."""
 
 
 class App:
@@ -77,25 +98,38 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
+        blobs = BlobFolder(settings.files_folder)
+        self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
+        self.media = open_media(settings, clock, self.files)
         identities = Identities(settings.identity_tokens) if settings.identity_tokens else None
         shared = Shared(settings, clock, self.tasks, self.directory, live=set(), identities=identities)
-        self.door = Door(shared, self._routes(), self._metrics, self._request_log, self._tracer)
+        messages = self._messages()
+        self.worker = Worker(
+            self.database, messages, self.keeper, self.catalog, clock, self._metrics, strict=settings.strict
+        )
+        self.batches = Batches(self.database, clock, self.worker.wake)
+        self.door = Door(shared, self._routes(messages), self._metrics, self._request_log, self._tracer)
         self._watch()
 
-    def _routes(self) -> list[Route]:
+    def _messages(self) -> Messages:
         caching = Caching(
             self._clock,
             min_tokens=self.settings.cache_min_tokens,
             tells_all=self.settings.cache_tells_all,
             is_steady=self.settings.steady_prompts,
         )
-        messages = Messages(self.catalog, self._metrics, self._books, self._secret.derive("thinking"), caching)
+        signing_key = self._secret.derive("thinking")
+        return Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
+
+    def _routes(self, messages: Messages) -> list[Route]:
         return [
             *messages_routes.routes(messages),
+            *batches_routes.routes(self.batches),
             *openai_routes.routes(messages, self.catalog, models_routes.routes(self.catalog)),
+            *files_routes.routes(self.files),
             *keys_routes.routes(Keys(self.accounts, self._secret.pepper, self._clock)),
             *workspaces_routes.routes(Workspaces(self.accounts)),
             *members_routes.routes(self.accounts),
@@ -121,8 +155,13 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
+        watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
+        watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)
+        watch(names.KV_RESTORED, lambda: saved.num_restored if (saved := self._saved()) else 0)
         watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
+        watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
         watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
 
     def _pools(self) -> set[Pool]:
@@ -130,6 +169,9 @@ class App:
 
     def _child(self) -> ChildEngine | None:
         return self._engine if isinstance(self._engine, ChildEngine) else None
+
+    def _saved(self) -> SavedPrompts | None:
+        return child.saved if (child := self._child()) else None
 
     def _is_engine_up(self) -> bool:
         """An engine that somebody else runs counts as up once it has told its models."""
@@ -157,6 +199,7 @@ class App:
         self.tasks.spawn(self._follow_spending(), "spending")
         self.tasks.spawn(self.directory.follow(), "directory")
         self.tasks.spawn(self.keeper.run(), "ledger")
+        self.tasks.spawn(self.files.run(), "files")
         return first
 
     async def _open_books(self) -> None:
@@ -189,6 +232,8 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
+        if self.settings.batch_worker:
+            self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))
 
     def _pool(self, num_slots: int) -> Pool:
@@ -199,12 +244,38 @@ class App:
             self._exporter.close()
         if self._tracer:
             await self._tracer.aclose()
+        await self.worker.aclose()
         if self._engine:
             await self._engine.aclose()
+        await self.media.aclose()
         await self.tasks.aclose()
         await self.keeper.aclose()
         await self.database.aclose()
         self._request_log.close()
+
+
+class OpenMedia(NamedTuple):
+    """What reads pictures and documents, and the children that it has."""
+
+    reads: Media
+    sandboxes: tuple[Sandbox, Sandbox]
+
+    async def aclose(self) -> None:
+        for sandbox in self.sandboxes:
+            await sandbox.aclose()
+
+
+def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia:
+    """Nothing is started before somebody sends a picture."""
+    num_children = max(1, (os.cpu_count() or 1) // 2)
+    gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
+    sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
+    ocr = Ocr(sandboxes[1])
+    asks = settings.fetch
+    loader = Loader(files, Fetcher(rules_of(asks.allow, asks.deny, is_private_open=asks.private)))
+    pictures, pdfs = Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr)
+    reads = Media(loader, pictures, pdfs, ocr, describes=settings.vision == "describe")
+    return OpenMedia(reads, sandboxes)
 
 
 def create_app(settings: Settings, *, clock: Clock | None = None, engine: Engine | None = None) -> App:

@@ -69,6 +69,22 @@ class IdentityTokens(BaseModel):
     )
 
 
+class Fetch(BaseModel):
+    """From where pictures and documents are fetched that a request names by their URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: list[str] = Field(
+        default=[],
+        description="Hosts (`*.example.com` too), addresses or networks: if there are any, nothing else is asked.",
+    )
+    deny: list[str] = Field(default=[], description="Hosts, addresses or networks that are never asked.")
+    private: bool = Field(
+        default=False,
+        description="Whether private networks and this machine may be asked too; link-local addresses never are.",
+    )
+
+
 class Settings(BaseSettings):
     """Nested settings are set with two underscores in a variable's name."""
 
@@ -80,9 +96,24 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model."
     )
+    mmproj: Path | None = Field(
+        None, description="The projector (mmproj*.gguf) that makes the model see; by default the one that lies with it."
+    )
     engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
     engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
+    engine_sees: bool | None = Field(
+        None, description="Whether that engine takes pictures; by default what it says of itself (vLLM says nothing)."
+    )
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
+    kv_dir: Path | None = Field(
+        None,
+        description="Where the built-in engine keeps computed prompts over a restart; nothing keeps them in memory.",
+    )
+    kv_mib: int | None = Field(
+        None,
+        ge=0,
+        description="MiB of computed prompts to keep beside the slots; by default what memory or disk allows.",
+    )
     window: int | None = Field(
         None,
         ge=256,
@@ -114,10 +145,31 @@ class Settings(BaseSettings):
     steady_prompts: bool = Field(
         True, description="Leave out a first system block that is nothing but a client's attribution line."
     )
+    vision: Literal["describe", "refuse"] = Field(
+        "describe",
+        description="What becomes of a picture for a model that cannot see: `describe` it in words, or `refuse` it.",
+    )
+    fetch: Fetch = Field(default_factory=Fetch, description="From where pictures and documents with a URL are fetched.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
+    batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
+    upload_timeout_s: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds that a file may take to arrive, if no part of it takes body_timeout_s.",
+    )
+    files_dir: Path | None = Field(
+        None, description="Where uploaded files are kept; by default `files` in the data folder. Servers share it."
+    )
+    max_file_bytes: int = Field(500 * 1024 * 1024, ge=0, description="Bytes that one uploaded file may have.")
+    max_files_bytes: int = Field(
+        1_000_000_000_000, ge=0, description="Bytes that the uploaded files of an organization may have together."
+    )
+    uploads_are_downloadable: bool = Field(
+        False, description="Give uploaded files out again; the API gives out only those that a model has made."
+    )
     rate_limits: RateLimits = Field(default_factory=RateLimits, description="What the whole organization may do.")
     drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
     identity_tokens: IdentityTokens | None = Field(None, description="Whose signed tokens are taken as credentials.")
@@ -130,6 +182,10 @@ class Settings(BaseSettings):
     otel_endpoint: str | None = Field(
         None, description="The URL of an OpenTelemetry collector (OTLP over HTTP); needs the extra `otel`."
     )
+
+    @property
+    def files_folder(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

@@ -1,6 +1,7 @@
 """Run by the environment of the 0.x SDK: every call that it makes, answered; prints one line of JSON."""
 
 import json
+import time
 
 import anthropic
 
@@ -24,6 +25,25 @@ chunks = list(
         stream=True,
     )
 )
+uploaded = client.beta.files.upload(file=("a.txt", b"The grass is green.", "text/plain"))
+raw = client.beta.files.upload(file=b"%PDF-1.7")
+files = list(client.beta.files.list(limit=1))
+found = client.beta.files.retrieve_metadata(uploaded.id)
+deleted = client.beta.files.delete(uploaded.id)
+try:
+    client.beta.files.download(raw.id)
+    not_given_out = None
+except anthropic.BadRequestError as error:
+    not_given_out = error.body["error"]["details"]["error_code"]
+batch = client.messages.batches.create(
+    requests=[{"custom_id": "one", "params": {"model": "echo", "max_tokens": 50, "messages": question}}]
+)
+while batch.processing_status != "ended":
+    time.sleep(0.02)
+    batch = client.messages.batches.retrieve(batch.id)
+lines = [[line.custom_id, line.result.message.content[0].text] for line in client.messages.batches.results(batch.id)]
+listed = [one.id for one in client.messages.batches.list()] == [batch.id]
+ended = client.messages.batches.delete(batch.id).type
 try:
     anthropic.Anthropic(api_key="wrong", max_retries=0).models.list()
     refused = None
@@ -39,7 +59,11 @@ print(
             "beta": beta.content[0].text,
             "completed": [completed.completion, completed.stop_reason],
             "chunks": ["".join(chunk.completion for chunk in chunks), chunks[-1].stop_reason],
+            "batch": [lines, listed, ended],
             "models": [model.id for model in client.models.list()],
+            "files": [file.filename for file in files],
+            "file": [found.id == uploaded.id, found.mime_type, found.size_bytes, found.downloadable],
+            "deleted": [deleted.id == uploaded.id, deleted.type, not_given_out],
             "refused": refused,
         }
     )

@@ -143,21 +143,13 @@ async def test_an_unknown_model_is_404_in_the_apis_words():
     assert (reply.status, body["error"]) == (404, {"type": "not_found_error", "message": "model: gpt-9"})
 
 
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}
-RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [IMAGE]}
-CALL = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {}}
-CALLED = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [CALL]}]
+RUNS_CODE = {"type": "code_execution_20250825", "name": "code_execution"}
 UNSERVED = [
     (ask(tools=[{"type": "computer_toolset_20260801"}]), "tools.0: tools of type 'computer_toolset_20260801'"),
     (ask(speed="fast"), "speed: fast replies"),
-    (ask([{"type": "text", "text": "see"}, IMAGE]), "messages.0.content.1: blocks of type 'image'"),
     (
-        ask([{"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}]),
-        "messages.0.content.0.document.source: documents with a source of type 'url'",
-    ),
-    (
-        ask() | {"messages": [*CALLED, {"role": "user", "content": [RESULT]}]},
-        "messages.2.content.0.tool_result.content.0: blocks of type 'image'",
+        ask([{"type": "text", "text": "see"}, {"type": "container_upload", "file_id": "file_1"}], tools=[RUNS_CODE]),
+        "messages.0.content.1: blocks of type 'container_upload'",
     ),
 ]
 

@@ -6,6 +6,7 @@ organization something by that name in `settle`, or say in `SHARED` that it is n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any, get_type_hints
@@ -14,7 +15,9 @@ import pytest
 from sqlalchemy import select
 from starlette.routing import Route
 
-from antiphon.core.scope import Scope
+from antiphon.core.scope import Principal, Scope
+from antiphon.features.batches.service import Author
+from antiphon.features.files.service import Upload
 from antiphon.features.keys.service import Keys
 from antiphon.features.members.places import WorkspaceMembers
 from antiphon.features.members.service import Invites, Users
@@ -27,7 +30,9 @@ from antiphon.web import door
 from antiphon.web.call import AdminCall
 from antiphon.wire.admin import KeyCreate
 from antiphon.wire.rates import LimitChange
+from antiphon.wire.versions import Version
 from tests.fixtures.world import ADMIN_KEY, API_KEY, World
+from tests.fixtures.world import ask as question
 
 SECOND = Scope("org_01TheOther", "wrkspc_01TheOther")
 VERSION = {"anthropic-version": "2026-10-21"}
@@ -42,6 +47,8 @@ UNKNOWN = {
     "invite_id": "invite_01nobodys",
     "rate_limit_id": "rl_01nobodys",
     "spend_limit_id": "spl_01nobodys",
+    "file_id": "file_01nobodys",
+    "batch_id": "msgbatch_01nobodys",
 }
 BODIES: dict[str, Any] = {
     "/v1/organizations/users/{user_id}": {"role": "billing"},
@@ -89,6 +96,9 @@ async def settle(world: World, scope: Scope) -> dict[str, str]:
     rates = Rates(accounts, world.app.catalog, world.app.settings)
     await rates.set(scope, OPERATOR, "workspace", place, "echo", [limit])
     spend = await spends.set(scope, OPERATOR, "workspace", place, "100")
+    async with world.app.files.draft() as draft:
+        await draft.write(b"of " + place.encode())
+        file = await world.app.files.add(scope, draft, Upload("a.txt", "text/plain", is_downloadable=True))
     return {
         "key_id": made.row.id,
         "workspace_id": place,
@@ -96,7 +106,20 @@ async def settle(world: World, scope: Scope) -> dict[str, str]:
         "invite_id": invite["id"],
         "rate_limit_id": groups_of(world.app.catalog, {})[0].entry_id(scope.organization_id),
         "spend_limit_id": spend["id"],
+        "file_id": file.id,
+        "batch_id": await ended_batch(world, scope),
     }
+
+
+async def ended_batch(world: World, scope: Scope) -> str:
+    async def body():
+        yield json.dumps({"requests": [{"custom_id": "one", "params": question()}]}).encode()
+
+    author = Author(Principal("apikey_01its", scope), Version.V2026_10_21)
+    batch = await world.app.batches.create(author, body())
+    while (await world.app.batches.retrieve(scope, batch.id)).state != "ended":
+        await asyncio.sleep(0.01)
+    return batch.id
 
 
 async def test_another_organizations_ids_are_unknown_on_every_route(monkeypatch: pytest.MonkeyPatch):

@@ -323,13 +323,13 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ),
     (
         {"messages": [says("a", "system"), says([{"type": "image_url", "image_url": {"url": "http://a/b.png"}}])]},
-        "messages",
-        "messages.1.content.0: blocks of type 'image'",
+        None,
+        "Unable to download the file",
     ),
     (
         {"messages": [says([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}])]},
-        "messages",
-        "blocks of type 'image'",
+        None,
+        "Could not process image",
     ),
 ]
 

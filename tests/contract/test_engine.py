@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import Engine
+from antiphon.turn.attachments import Picture
 from antiphon.turn.chat import Chat, ChatCall, ChatTurn
 from antiphon.turn.pieces import ForcedCall, Grammar, Piece, Wish
 from antiphon.turn.tools.offer import OfferedTool
@@ -320,3 +322,14 @@ async def test_a_plain_upstream_is_given_the_schema_the_demand_and_the_opening()
     assert body["response_format"]["json_schema"]["schema"] == GRAMMAR.schema
     assert body["tool_choice"]["function"] == {"name": "weather"}
     assert body["messages"][-1] == {"role": "assistant", "content": "I look. "}
+
+
+@all_dialects
+async def test_pictures_reach_the_upstream_in_their_order(dialect: str):
+    pictures = tuple(Picture(name, "image/png", name.encode(), 28, 28) for name in ("a", "b"))
+    turn = ChatTurn("user", "one MARK two MARK three", pictures=pictures)
+    sent = str(await body_of(dialect, Chat((turn,), mark="MARK"), Wish(5)))
+    places = [sent.find(b64encode(picture.data).decode()) for picture in pictures]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "MARK" not in sent

@@ -1,7 +1,8 @@
 """kill -9 at any moment: what was acknowledged is in the books, exactly once.
 
-A seed decides what four clients do at once, and after which of their events the server is killed. It is started again
-on the same folder, several times; then it is stopped in order, and the books are compared with what was acknowledged.
+A seed decides what four clients do at once, and at which of its own events the server is killed (`fixtures/dying.py`).
+It is started again on the same folder, several times; then it is stopped in order, and the books are compared with what
+was acknowledged.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -25,11 +27,7 @@ from tests.fixtures.world import ADMIN_KEY, API_KEY
 
 NUM_CLIENTS = 4
 NUM_LIVES = 4
-MAX_EVENTS = 120
-
-
-class Killed(Exception):
-    pass
+MAX_EVENTS = 600
 
 
 class Driver:
@@ -41,24 +39,17 @@ class Driver:
         self.keys: dict[str, dict[str, Any]] = {}
         self.workspaces: dict[str, str] = {}
         self.changes = 0
-        self.left = 0
 
-    def event(self) -> None:
-        self.left -= 1
-        if self.left <= 0:
-            raise Killed
-
-    async def run(self, served: Served, num_events: int) -> None:
-        """Until `num_events` have happened; then the server is killed under whatever else is going on."""
-        self.left = num_events
+    async def run(self, served: Served) -> None:
+        """Until the server dies, under whatever is going on."""
         async with aiohttp.ClientSession(served.url, timeout=aiohttp.ClientTimeout(20)) as http:
             tasks = [asyncio.get_running_loop().create_task(self._client(http)) for _ in range(NUM_CLIENTS)]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            served.kill()
+            assert await asyncio.to_thread(served.process.wait, 20) == -signal.SIGKILL
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if not isinstance(outcome, Killed | asyncio.CancelledError | aiohttp.ClientError):
+                if not isinstance(outcome, asyncio.CancelledError | aiohttp.ClientError):
                     raise AssertionError(f"a client ended otherwise: {outcome!r}")
 
     async def _client(self, http: aiohttp.ClientSession) -> None:
@@ -67,7 +58,6 @@ class Driver:
                 (self._whole, self._stream, self._stream, self._make_key, self._change_key, self._workspace)
             )
             await act(http)
-            self.event()
 
     async def _whole(self, http: aiohttp.ClientSession) -> None:
         body = self._body()
@@ -82,7 +72,6 @@ class Driver:
             assert reply.status == 200, await reply.text()
             async for chunk in reply.content.iter_any():
                 raw += chunk
-                self.event()
         events = streams.parse(bytes(raw))
         end = next((event for event in events if event["type"] == "message_delta"), None)
         if end:  # the last frame has come: the call is in the books
@@ -167,8 +156,8 @@ def check(folder: Path, driver: Driver) -> None:
 def live(folder: Path, seed: int) -> Driver:
     driver = Driver(seed)
     for _ in range(NUM_LIVES - 1):
-        with serving(folder, "--fake") as served:
-            asyncio.run(driver.run(served, driver.random.randint(1, MAX_EVENTS)))
+        with serving(folder, "--fake", dies_after=driver.random.randint(1, MAX_EVENTS)) as served:
+            asyncio.run(driver.run(served))
     with serving(folder, "--fake"):
         pass  # started once more, and stopped in order
     return driver

@@ -1,6 +1,6 @@
 """A stream folded into the one Message that a call without `stream` gets."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import jiter
@@ -31,24 +31,15 @@ class Collector:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, TextDelta):
-                self._parts.append(event.text)
-            elif isinstance(event, InputJsonDelta):
-                self._parts.append(event.partial_json)
-            elif isinstance(event, ThinkingDelta):
-                self._parts.append(event.thinking)
-            elif isinstance(event, CitationsDelta):
-                self.message.content[-1]["citations"].append(event.citation)
-            elif isinstance(event, SignatureDelta):
-                self.message.content[-1]["signature"] = event.signature
-            elif isinstance(event, MessageStart):
-                self._message = Message(event.id, event.model, event.usage, diagnostics=event.diagnostics)
-            elif isinstance(event, BlockStart):
-                self.message.content.append(event.block)
-            elif isinstance(event, BlockStop):
-                self._close_block()
-            elif isinstance(event, MessageDelta):
-                self._end(event)
+            if take := _TAKES.get(type(event)):
+                take(self, event)
+
+    def add(self, part: str) -> None:
+        """More text of the open block, whatever its kind."""
+        self._parts.append(part)
+
+    def begin(self, event: MessageStart) -> None:
+        self._message = Message(event.id, event.model, event.usage, diagnostics=event.diagnostics)
 
     @property
     def message(self) -> Message:
@@ -56,13 +47,13 @@ class Collector:
             raise internal()
         return self._message
 
-    def _end(self, event: MessageDelta) -> None:
+    def end(self, event: MessageDelta) -> None:
         message = self.message
         message.stop_reason, message.stop_sequence = event.stop_reason, event.stop_sequence
         message.usage = event.usage
         message.applied_edits = event.applied_edits
 
-    def _close_block(self) -> None:
+    def close_block(self) -> None:
         block, text = self.message.content[-1], "".join(self._parts)
         self._parts.clear()
         if block["type"] in _TEXTS:
@@ -70,6 +61,19 @@ class Collector:
         elif block["type"] in _CALLS:
             block["input"] = _input(text)
 
+
+_TAKES: dict[type, Callable[[Collector, Any], None]] = {
+    MessageStart: Collector.begin,
+    BlockStart: lambda collector, event: collector.message.content.append(event.block),
+    TextDelta: lambda collector, event: collector.add(event.text),
+    InputJsonDelta: lambda collector, event: collector.add(event.partial_json),
+    ThinkingDelta: lambda collector, event: collector.add(event.thinking),
+    CitationsDelta: lambda collector, event: collector.message.content[-1]["citations"].append(event.citation),
+    SignatureDelta: lambda collector, event: collector.message.content[-1].update(signature=event.signature),
+    BlockStop: lambda collector, _: collector.close_block(),
+    MessageDelta: Collector.end,
+}
+"""By the kind of event; what is not here leaves no trace in a Message."""
 
 _TEXTS = ("text", "thinking")
 _CALLS = ("tool_use", "server_tool_use")

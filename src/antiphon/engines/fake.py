@@ -1,6 +1,7 @@
 """The scripted engine of `--fake`: deterministic, fast, and a prompt cache like a real engine's.
 
-It counts by a rule of its own: each word is a token, and each turn costs one more for its role.
+It counts by a rule of its own: each word is a token, and each turn costs one more for its role. A picture costs what it
+costs the API's models.
 """
 
 import json
@@ -8,16 +9,17 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from itertools import cycle, islice, takewhile
+from itertools import cycle, islice, takewhile, zip_longest
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import internal, overloaded
 from antiphon.engines.protocol import EngineModel
-from antiphon.turn.chat import Chat
+from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.citations import Sources
 from antiphon.turn.formats.written import HERMES
 from antiphon.turn.marks import label
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
+from antiphon.turn.pixels import num_tokens
 from antiphon.turn.schema.sample import sample_of
 from antiphon.turn.tools.offer import OfferedTool
 
@@ -52,7 +54,7 @@ class FakeEngine:
 
     async def models(self) -> tuple[EngineModel, ...]:
         thinkers = ("echo", "tool-caller", "thinker", "json")
-        models = [_model(name, accepts_thinking=name in thinkers) for name in _NAMES]
+        models = [_model(name, accepts_thinking=name in thinkers, sees=name == "echo") for name in _NAMES]
         return (*models[:3], _fail(), *models[3:])
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
@@ -103,8 +105,10 @@ class FakeEngine:
         return best
 
 
-def _model(name: str, *, accepts_thinking: bool = False) -> EngineModel:
-    return EngineModel(name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking)
+def _model(name: str, *, accepts_thinking: bool = False, sees: bool = False) -> EngineModel:
+    return EngineModel(
+        name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking, sees=sees
+    )
 
 
 def _fail() -> EngineModel:
@@ -116,10 +120,21 @@ def _tokens(chat: Chat) -> list[str]:
     for tool in chat.tools:
         tokens += ["<tool>", *words(json.dumps(tool.definition))]
     for turn in chat.turns:
-        tokens += [f"<{turn.role}>", *words(turn.text)]
+        tokens += [f"<{turn.role}>", *_told(turn, chat.mark)]
         for call in turn.calls:
             tokens += ["<call>", call.name, *words(call.arguments)]
     return [*tokens, "<assistant>", *words(chat.prefill)]
+
+
+def _told(turn: ChatTurn, mark: str) -> Iterator[str]:
+    """The words of a turn; a picture's tokens stand where its mark does."""
+    if not turn.pictures:
+        yield from words(turn.text)
+        return
+    for text, picture in zip_longest(turn.text.split(mark), turn.pictures):
+        yield from words(text)
+        if picture:
+            yield from (f"<{picture.digest} {i}>" for i in range(num_tokens(picture.width, picture.height)))
 
 
 def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | None]:
@@ -196,7 +211,10 @@ def _pieces(burst: list[str], num_before: int) -> list[Piece]:
 
 
 def _last_user_text(chat: Chat) -> str:
-    return next((turn.text for turn in reversed(chat.turns) if turn.role == "user"), "")
+    turn = next((turn for turn in reversed(chat.turns) if turn.role == "user"), None)
+    if turn is None or not turn.pictures:
+        return turn.text if turn else ""
+    return "\n\n".join(filter(None, map(str.strip, turn.text.split(chat.mark))))
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:

@@ -24,6 +24,8 @@ class EngineModel:
     created_at: float = 0.0
     accepts_thinking: bool = False
     """Whether `thinking` may be asked for."""
+    sees: bool = False
+    """Whether it takes the pictures of a chat; otherwise they are described to it in words."""
     form: Format = GENERAL
     """How the model writes calls and thinking."""
     also: re.Pattern[str] | None = None

@@ -1,8 +1,10 @@
 """What one call uses, from its engine's start to its end, whatever that is."""
 
+from collections.abc import Callable
+
 from antiphon.core.scope import Principal
 from antiphon.ledger.keeper import Keeper
-from antiphon.ledger.record import Ending, Start, end_of
+from antiphon.ledger.record import Ending, Entry, Start, end_of
 from antiphon.wire.events import Usage
 
 NOTE_STEP = 256
@@ -12,10 +14,11 @@ NOTE_STEP = 256
 class Meter:
     """Nothing here waits, so a cancelled call is metered too. `start` and `end` are a write to the journal each."""
 
-    __slots__ = ("_first_token_s", "_is_over", "_keeper", "_num_noted", "_start", "_started_s")
+    __slots__ = ("_first_token_s", "_hold", "_is_over", "_keeper", "_num_noted", "_start", "_started_s")
 
-    def __init__(self, keeper: Keeper, start: Start) -> None:
+    def __init__(self, keeper: Keeper, start: Start, hold: Callable[[Entry], None] | None = None) -> None:
         self._keeper = keeper
+        self._hold = hold
         self._start = start
         self._started_s = keeper.clock.monotonic()
         self._first_token_s: float | None = None
@@ -33,8 +36,12 @@ class Meter:
         *,
         service_tier: str = "standard",
         client: str = "",
+        hold: Callable[[Entry], None] | None = None,
     ) -> "Meter":
-        """Raises 529 if the call cannot be written down: then its engine must not start."""
+        """Raises 529 if the call cannot be written down: then its engine must not start.
+
+        `hold` is given the call's entry when it ends: it is then its owner's to write.
+        """
         scope, member = principal.scope, principal.member
         start = Start(
             message_id,
@@ -49,7 +56,7 @@ class Meter:
             num_input,
         )
         keeper.begin(start)
-        return cls(keeper, start)
+        return cls(keeper, start, hold)
 
     def note(self, num_output: int) -> None:
         """Tell that `num_output` tokens are made so far, in all: for each burst, as soon as it is there."""
@@ -75,5 +82,8 @@ class Meter:
             None if first_s is None else first_s * 1000,
             web_searches,
         )
-        self._keeper.end(self._start, end)
+        if self._hold:
+            self._hold(Entry(self._start, end))
+        else:
+            self._keeper.end(self._start, end)
         return end.cost

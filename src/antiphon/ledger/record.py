@@ -69,18 +69,23 @@ class Entry(NamedTuple):
     start: Start
     end: End
 
+    def unbilled(self) -> "Entry":
+        """The same call, if nobody gets what it has made."""
+        return Entry(self.start, self.end._replace(ending="left", counts=Counts(*[0] * len(Counts._fields))))
+
     @property
     def minute(self) -> int:
         """The minute since the epoch in which it ended: the one that it counts into."""
         return int(self.end.ended_at // _MINUTE_S)
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> tuple[Any, ...]:
+        """Its values, in the order of COLUMNS."""
         start, end = self
         counts: tuple[int, ...] = end.counts
         if max(counts) > _MOST or min(counts) < 0:
             counts = tuple([max(0, min(count, _MOST)) for count in counts])
         facts = (end.latency_ms, end.first_token_ms, end.ending, self.minute, _context_window(end.counts))
-        return dict(zip(COLUMNS, (*start[:-1], *facts, *counts), strict=True))
+        return (*start[:-1], *facts, *counts)
 
 
 COLUMNS = (
@@ -127,8 +132,12 @@ class OpenCall(NamedTuple):
     at: float
 
     def cut(self, prices: Prices) -> Entry:
-        """What it is charged: the estimate of its input, and the output that was noted last."""
-        usage = Usage(self.start.num_input, self.num_output)
+        """What it is charged: the estimate of its input, and the output that was noted last.
+
+        A request of a batch is asked once more, and charged for that.
+        """
+        is_repeated = self.start.service_tier == "batch"
+        usage = Usage(0, 0) if is_repeated else Usage(self.start.num_input, self.num_output)
         latency_ms = max(0.0, self.at - self.start.started_at) * 1000
         return Entry(self.start, end_of(self.start, usage, prices, "cut", self.at, latency_ms, None))
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
 )
+
+
+class Lock(IntEnum):
+    """What only one transaction at a time may do; the numbers are PostgreSQL's names for them."""
+
+    TABLES = 0x616E7469
+    BLOBS = 0x616E746A
 
 
 def url_of(data_dir: Path, configured: str | None) -> URL:
@@ -85,6 +93,11 @@ class Database:
                 await connection.execution_options(antiphon_writes=True)
                 async with connection.begin():
                     yield connection
+
+    async def hold(self, connection: AsyncConnection, lock: Lock) -> None:
+        """Nobody else holds `lock` before the transaction ends, which has to be one that writes: SQLite's are alone."""
+        if not self.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(lock)})
 
     async def aclose(self) -> None:
         await self._engine.dispose()

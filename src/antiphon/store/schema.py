@@ -9,10 +9,9 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from antiphon.store.db import Database
+from antiphon.store.db import Database, Lock
 
-HEAD = "0003"
-_LOCK = 0x616E7469  # PostgreSQL's name for the lock of whoever migrates
+HEAD = "0005"
 
 
 async def version_of(connection: AsyncConnection) -> str | None:
@@ -33,8 +32,7 @@ async def upgrade(database: Database) -> str | None:
     Raises OperatorError if the database cannot be used at all.
     """
     async with database.write() as connection:
-        if not database.is_sqlite:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        await database.hold(connection, Lock.TABLES)
         found = await version_of(connection)
         if found is None or found < HEAD:
             await connection.run_sync(_run)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -211,6 +212,23 @@ usage_hours = Table(
     *_counts(),
 )
 
+files = Table(
+    "files",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("workspace_id", _Id, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("mime_type", String(256), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of its bytes, and the name of its blob"),
+    Column("is_downloadable", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Index("files_by_workspace", "organization_id", "workspace_id", "created_at", "id"),
+    Index("files_by_digest", "digest"),
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -223,4 +241,59 @@ audit = Table(
     Column("target", _Id, nullable=False),
     Column("details", Text, nullable=False),
     Index("audit_by_organization", "organization_id", "id"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("organization_id", _Id, nullable=False),
+    Column("workspace_id", _Id, nullable=False),
+    Column("key_id", _Id, nullable=False, comment="who is charged, as in usage"),
+    Column("user_id", _Id, nullable=False),
+    Column("client", _Id, nullable=False),
+    Column("allowed_models", Text, nullable=False),
+    Column("version", _Id, nullable=False, comment="of the API, in which its requests are read"),
+    Column("betas", Text, nullable=False),
+    Column("state", _Id, nullable=False, comment="creating, in_progress, canceling, ended or deleted"),
+    Column("num_requests", BigInteger, nullable=False),
+    Column("num_succeeded", BigInteger, nullable=False),
+    Column("num_errored", BigInteger, nullable=False),
+    Column("num_canceled", BigInteger, nullable=False),
+    Column("num_expired", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("cancel_initiated_at", Double),
+    Column("archived_at", Double, comment="when its results were taken away"),
+    Index("batches_by_workspace", "organization_id", "workspace_id", "created_at", "id"),
+    Index("batches_by_state", "state", "created_at"),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", _Id, primary_key=True),
+    Column("place", _Id, primary_key=True, comment="its turn: what begins alike stands together"),
+    Column("custom_id", _Id, nullable=False),
+    Column("request", Text, nullable=False, comment="as its client has sent it"),
+    Column("lease", _Id, comment="of the worker that has it; with a new one, an old one is worth nothing"),
+    Column("lease_until", Double, nullable=False, comment="without a lease: when it may be tried again"),
+    Column("num_attempts", Integer, nullable=False),
+    Index(
+        "batch_items_by_lease",
+        "lease",
+        sqlite_where=text("lease IS NOT NULL"),
+        postgresql_where=text("lease IS NOT NULL"),
+    ),
+    comment="What has no result yet. A request is here or in batch_results, never in both.",
+)
+
+batch_results = Table(
+    "batch_results",
+    metadata,
+    Column("batch_id", _Id, primary_key=True),
+    Column("custom_id", _Id, primary_key=True),
+    Column("kind", _Id, nullable=False),
+    Column("line", Text, comment="as it is handed out; of what was canceled or has expired, none is needed"),
 )

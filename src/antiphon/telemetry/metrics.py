@@ -62,6 +62,7 @@ class Metrics:
         self._first_token = _histogram(names.FIRST_TOKEN_SECONDS, self.registry)
         self._next_token = _histogram(names.NEXT_TOKEN_SECONDS, self.registry)
         self._limits_hit = _counter(names.LIMITS_HIT, self.registry)
+        self._batch_items = _counter(names.BATCH_ITEMS, self.registry)
         self._watched = _Watched()
         self.registry.register(self._watched)
         ProcessCollector(registry=self.registry)
@@ -110,6 +111,11 @@ class Metrics:
         children.first_token.observe(timing.first_at - timing.began_at)
         if num_output > 1:
             children.next_token.observe(timing.since_first_s() / (num_output - 1))
+
+    def count_batch_items(self, outcome: str, num_items: int) -> None:
+        """Requests of batches that have come to an end: `outcome` is the type of their results."""
+        if num_items:
+            self._batch_items.labels(outcome).inc(num_items)
 
     def _children(self, model: str) -> "_ModelChildren":
         children = self._by_model.get(model)

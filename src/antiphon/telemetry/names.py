@@ -68,6 +68,10 @@ LIMITS_HIT = Metric(
 )
 ENGINE_UP = Metric("gauge", "antiphon_engine_up", "1 while the engine can be asked, 0 while it is away.")
 ENGINE_RESTARTS = Metric("counter", "antiphon_engine_restarts_total", "Times that the engine was started again.")
+KV_ENTRIES = Metric("gauge", "antiphon_kv_entries", "Computed prompts that are kept beside the engine's slots.")
+KV_BYTES = Metric("gauge", "antiphon_kv_bytes", "What they take, in memory or in the folder of `kv_dir`.")
+KV_SAVED = Metric("counter", "antiphon_kv_saved_total", "Prompts that were moved out of a slot.")
+KV_RESTORED = Metric("counter", "antiphon_kv_restored_total", "Prompts that were brought back into one.")
 DATABASE_FAILURES = Metric(
     "counter", "antiphon_database_failures_total", "Transactions that failed because of the database."
 )
@@ -75,6 +79,13 @@ LEDGER_PENDING = Metric(
     "gauge", "antiphon_ledger_pending_rows", "Calls that have ended and are not in the ledger's tables yet."
 )
 LOG_FAILURES = Metric("counter", "antiphon_request_log_failures_total", "Lines of the request log that were lost.")
+BATCH_ITEMS = Metric(
+    "counter",
+    "antiphon_batch_items_total",
+    "Requests of batches that have their result; `outcome` is succeeded, errored, canceled or expired.",
+    ("outcome",),
+)
+BATCH_ITEMS_RUNNING = Metric("gauge", "antiphon_batch_items_running", "Requests of batches that this process works on.")
 BUILD_INFO = Metric("gauge", "antiphon_build_info", "Always 1; the labels tell what runs.", ("version", "python"))
 
 METRICS = (
@@ -93,8 +104,14 @@ METRICS = (
     LIMITS_HIT,
     ENGINE_UP,
     ENGINE_RESTARTS,
+    KV_ENTRIES,
+    KV_BYTES,
+    KV_SAVED,
+    KV_RESTORED,
     DATABASE_FAILURES,
     LEDGER_PENDING,
     LOG_FAILURES,
+    BATCH_ITEMS,
+    BATCH_ITEMS_RUNNING,
     BUILD_INFO,
 )

@@ -11,7 +11,16 @@ from antiphon.turn.reuse import NOTHING_KEPT, Counts, Kept
 from antiphon.turn.script import Script
 from antiphon.turn.stops import StopMatcher
 from antiphon.turn.tools.offer import OfferedTool
-from antiphon.wire.events import Event, MessageDelta, MessageStart, MessageStop, ServerToolUses, StopReason, Usage
+from antiphon.wire.events import (
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    ServerToolUses,
+    ServiceTier,
+    StopReason,
+    Usage,
+)
 from antiphon.wire.fields import JsonObject
 
 
@@ -37,6 +46,7 @@ class Plan(NamedTuple):
     """What of the prompt is cached, or will be."""
     diagnostics: JsonObject | None = None
     """What the client has asked to be told of the cache."""
+    service_tier: ServiceTier = "standard"
 
 
 class Assembler:
@@ -58,8 +68,9 @@ class Assembler:
         self._server_tool_uses = ServerToolUses()
         self._num_input = plan.num_input
         self._kept = plan.kept
-        self._counts_before = Counts()
+        self._counts_before: Counts | None = None
         self._num_reused: int | None = None
+        self._last_usage: Usage | None = None
         self.is_computed = False
         """Whether the engine has all of the prompt."""
         self.is_done = False
@@ -75,6 +86,8 @@ class Assembler:
     @property
     def usage(self) -> Usage:
         """Where the call stands. A reply that was allowed any output counts at least one token, as the API's does."""
+        if self._last_usage:
+            return self._last_usage
         num_output = max(self.num_output, min(self._plan.max_output, 1))
         counts = self._counts()
         return Usage(
@@ -85,12 +98,13 @@ class Assembler:
             counts.read,
             thinking_tokens=self._num_thinking,
             server_tool_uses=self._server_tool_uses.as_json(),
+            service_tier=self._plan.service_tier,
         )
 
     @property
     def num_lost(self) -> int:
         """Tokens of the first prompt that we took to be cached, and that the engine has computed again."""
-        if self._num_reused is None or self._counts_before != Counts():
+        if self._num_reused is None or self._counts_before is not None:
             return 0
         return max(0, self._plan.kept.num_expected - self._num_reused)
 
@@ -98,7 +112,8 @@ class Assembler:
         """Of all prompts so far. Until the engine tells what it had, it is what was expected; never told is nothing."""
         untold = 0 if self.is_done else self._kept.num_expected
         num_reused = untold if self._num_reused is None else self._num_reused
-        return self._counts_before.plus(self._kept.split(self._num_input, num_reused))
+        counts = self._kept.split(self._num_input, num_reused)
+        return self._counts_before.plus(counts) if self._counts_before else counts
 
     def feed(self, pieces: Sequence[Piece]) -> list[Event]:
         """The events of one burst: its text joined into one delta, and the ending if it has come."""
@@ -212,7 +227,8 @@ class Assembler:
             self._blocks.add_text(text)
         self._blocks.close()
         self.is_done = True
-        ending = MessageDelta(reason, sequence, self.usage, self._plan.applied_edits)
+        self._last_usage = self.usage
+        ending = MessageDelta(reason, sequence, self._last_usage, self._plan.applied_edits)
         return [*self._blocks.take(), ending, MessageStop()]
 
     def check_done(self) -> None:

@@ -5,7 +5,6 @@ process, so that no text from outside can hold it.
 """
 
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import NamedTuple
 
 from antiphon.wire.content import Base64Image, Base64Pdf, FileSource, UrlSource
@@ -54,7 +53,7 @@ def key_of(source: Source) -> str:
     """The same for the same bytes, file or address."""
     match source:
         case Base64Image() | Base64Pdf():
-            return f"{source.media_type}:{sha256(source.data.encode()).hexdigest()}"
+            return f"{source.media_type}:{source.digest}"
         case UrlSource():
             return f"url:{source.url}"
         case FileSource():

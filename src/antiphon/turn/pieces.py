@@ -65,6 +65,10 @@ class Wish(NamedTuple):
     """The same for an engine that knows calls, but no grammars."""
     salt: str = ""
     """Calls of different salts share nothing in the engine's caches."""
+    session: str = ""
+    """The conversation that it belongs to, if the client has named one: its next call should find it where it was."""
+    keep: Literal["", "5m", "1h"] = ""
+    """How long its prompt was asked to be kept."""
 
 
 class Progress(NamedTuple):

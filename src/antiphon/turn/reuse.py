@@ -30,8 +30,8 @@ class Kept(NamedTuple):
 
     def split(self, num_input: int, num_reused: int) -> Counts:
         """The counts of a prompt of `num_input` tokens, of which the engine did not compute `num_reused` again."""
-        if self.tells_all and not self.num_tokens:
-            read = min(num_reused, num_input)
+        if not self.num_tokens:
+            read = min(num_reused, num_input) if self.tells_all else 0
             return Counts(num_input - read, read=read)
         covered = min(self.num_tokens, num_input)
         num_1h = min(self.num_1h, covered)

@@ -1,22 +1,11 @@
 """What the wire understands and this server does not serve yet: refused by name, never dropped in silence."""
 
 from antiphon.core.errors import ApiError, Kind, invalid
-from antiphon.wire.blocks import CompactionBlock
-from antiphon.wire.content import (
-    Base64Pdf,
-    ContainerUploadBlock,
-    ContentSource,
-    DocumentBlock,
-    FileSource,
-    ImageBlock,
-    ToolResultBlock,
-    UrlSource,
-)
 from antiphon.wire.options import Compact
 from antiphon.wire.request import CountRequest, MessageRequest
 from antiphon.wire.tools import AdvisorTool, BrowserToolset, ComputerToolset, McpToolset
 
-_UNSERVED_BLOCKS = (ImageBlock, ContainerUploadBlock, CompactionBlock)
+_UNSERVED_BLOCKS = ("container_upload", "compaction")
 _UNSERVED_TOOLS = (ComputerToolset, BrowserToolset, McpToolset, AdvisorTool)
 _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks")
 
@@ -39,27 +28,10 @@ def check(request: MessageRequest | CountRequest) -> None:
 
 
 def _check_blocks(request: MessageRequest | CountRequest) -> None:
-    for i, message in enumerate(request.messages):
-        for j, block in enumerate(message.content if not isinstance(message.content, str) else ()):
-            _check_block(block, f"messages.{i}.content.{j}")
-
-
-def _check_block(block: object, path: str) -> None:
-    if isinstance(block, _UNSERVED_BLOCKS):
-        raise _unserved(path, f"blocks of type '{block.type}'")
-    if isinstance(block, DocumentBlock):
-        _check_source(block, f"{path}.document.source")
-    if isinstance(block, ToolResultBlock) and not isinstance(block.content, str):
-        for k, part in enumerate(block.content):
-            _check_block(part, f"{path}.tool_result.content.{k}")
-
-
-def _check_source(block: DocumentBlock, path: str) -> None:
-    if isinstance(block.source, Base64Pdf | UrlSource | FileSource):
-        raise _unserved(path, f"documents with a source of type '{block.source.type}'")
-    if isinstance(block.source, ContentSource) and not isinstance(block.source.content, str):
-        for k, part in enumerate(block.source.content):
-            _check_block(part, f"{path}.content.content.{k}")
+    for turn in request.turns:
+        for index, block in enumerate(turn.blocks):
+            if block.type in _UNSERVED_BLOCKS:
+                raise _unserved(turn.path(index), f"blocks of type '{block.type}'")
 
 
 def _check_edits(request: MessageRequest | CountRequest) -> None:

@@ -1,5 +1,7 @@
 """Reading a request's body: bounded in size before and while it comes."""
 
+from collections.abc import AsyncGenerator
+
 from starlette.types import Receive
 
 from antiphon.core.errors import ApiError, Kind, invalid
@@ -13,9 +15,14 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
-    """The whole body. Raises 413 once more than `limit_bytes` are announced or have come, 400 if it is encoded."""
+    """The whole body. Raises as `chunks_of` does."""
+    chunks = [chunk async for chunk in chunks_of(receive, headers, limit_bytes)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def chunks_of(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises 413 once more than `limit_bytes` are announced or there, 400 if it is encoded."""
     _check_head(headers, limit_bytes)
-    chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
@@ -25,13 +32,18 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: 
         size += len(chunk)
         if size > limit_bytes:
             raise too_large()
-        chunks.append(chunk)
+        yield chunk
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return
 
 
 def too_large() -> ApiError:
     return ApiError(Kind.TOO_LARGE, "Request exceeds the maximum size")
+
+
+def body_timeout() -> ApiError:
+    message = "The request's body did not arrive in time."
+    return ApiError(Kind.INVALID_REQUEST, message, details={"error_code": "request_body_timeout"})
 
 
 def _check_head(headers: dict[bytes, bytes], limit_bytes: int) -> None:

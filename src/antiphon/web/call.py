@@ -1,6 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NewType
@@ -19,11 +19,11 @@ from antiphon.encode.sse import encode_error
 from antiphon.settings import Settings
 from antiphon.store.directory import MAX_AGE_S, Directory
 from antiphon.telemetry import logs
-from antiphon.web.body import charset, read_body
+from antiphon.web.body import body_timeout, charset, chunks_of, read_body
 from antiphon.web.identity import Identities
 from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
-from antiphon.wire.decode import transcode
+from antiphon.wire.decode import codec_of, transcode
 from antiphon.wire.events import Usage
 from antiphon.wire.versions import Version
 
@@ -135,9 +135,34 @@ class PublicCall:
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
         content = transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
-        if self.readmit and self.shared.clock.monotonic() - self.started_at > MAX_AGE_S:
-            await self.readmit(self)
+        await self._check_again()
         return content
+
+    async def chunks(self, limit_bytes: int) -> AsyncGenerator[bytes, None]:
+        """The body as it comes: `upload_timeout_s` for all of it, and `body_timeout_s` for each chunk.
+
+        Raises 413, and 400 for an encoding and for a body that takes too long.
+        """
+        settings = self.shared.settings
+        async for chunk in chunks_of(self.receive, self.headers, limit_bytes):
+            if self._age_s() > settings.upload_timeout_s:
+                raise body_timeout()
+            self.connection.give_time(settings.body_timeout_s)
+            yield chunk
+        await self._check_again()
+
+    async def text_chunks(self, limit_bytes: int) -> AsyncGenerator[bytes, None]:
+        """The same as UTF-8: every charset that is served has one byte for each character."""
+        codec = codec_of(charset(self.headers))
+        async for chunk in self.chunks(limit_bytes):
+            yield chunk if codec == "utf-8" else transcode(chunk, codec)
+
+    async def _check_again(self) -> None:
+        if self.readmit and self._age_s() > MAX_AGE_S:
+            await self.readmit(self)
+
+    def _age_s(self) -> float:
+        return self.shared.clock.monotonic() - self.started_at
 
     def watch(self) -> Watch:
         return Watch(self.connection, self.shared.live)
@@ -150,6 +175,21 @@ class PublicCall:
         with self._write_deadline():
             await self.start(status, [*headers, length])
             await self.send_part(body, is_last=True)
+
+    async def reply_pieces(self, pieces: AsyncIterator[bytes], num_bytes: int, headers: Sequence[_Header]) -> None:
+        """Answer with `num_bytes` that come in pieces."""
+        await self.start(200, [*headers, (b"content-length", b"%d" % num_bytes)])
+        async for piece in pieces:
+            await self._send_in_time(piece)
+        await self._send_in_time(b"", is_last=True)
+
+    async def _send_in_time(self, piece: bytes, *, is_last: bool = False) -> None:
+        """Cut the connection if the client does not take the piece."""
+        timer = self.shared.clock.call_later(self.shared.settings.write_timeout_s, self.cut)
+        try:
+            await self.send_part(piece, is_last=is_last)
+        finally:
+            timer.cancel()
 
     async def fail(self, error: ApiError) -> None:
         """Answer with `error`: as the reply, or as the last event of a stream that has begun."""
@@ -221,9 +261,12 @@ def told(error: ApiError) -> str:
     return f"{error.kind.type}: {error.message}"
 
 
-def _by_name(headers: Iterable[_Header]) -> dict[bytes, bytes]:
+def _by_name(headers: Sequence[_Header]) -> dict[bytes, bytes]:
     """Headers by lower-case name; the values of one that is repeated are joined by commas (RFC 9110, 5.2)."""
-    found: dict[bytes, bytes] = {}
+    found = dict(headers)
+    if len(found) == len(headers):
+        return found
+    found.clear()
     for name, value in headers:
         found[name] = found[name] + b"," + value if name in found else value
     return found

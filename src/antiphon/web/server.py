@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Generator
 from typing import Literal
+from urllib.parse import unquote
 
 import httptools
 import orjson
@@ -13,11 +14,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.core.clock import Clock, Timer, sleep
-from antiphon.core.errors import ApiError, Kind, OperatorError, invalid
+from antiphon.core.errors import ApiError, OperatorError, invalid
 from antiphon.core.ids import new_id
 from antiphon.encode.envelope import error_body
 from antiphon.settings import Settings
+from antiphon.web.body import body_timeout
 from antiphon.web.call import PublicCall, told
+from antiphon.web.cycle import Cycle
 from antiphon.web.door import Door
 from antiphon.web.watch import Connection
 
@@ -27,14 +30,8 @@ _KEEP_ALIVE_S = 75
 _POLL_S = 0.02
 _GOODBYE_S = 2.0
 _LINGER_S = 10.0
+_DATE_EVERY_S = 1.0
 _FRAMING = (b"content-length", b"transfer-encoding")
-
-
-_BODY_TIMEOUT = ApiError(
-    Kind.INVALID_REQUEST,
-    "The request's body did not arrive in time.",
-    details={"error_code": "request_body_timeout"},
-)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -88,8 +85,7 @@ class Server:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await self._drain()
-        self._uvicorn.should_exit = True
-        self._uvicorn.force_exit = self._is_hurried
+        self._uvicorn.end(is_hurried=self._is_hurried)
         await serving
         if not self._stopping.is_set():
             raise RuntimeError("the HTTP server ended by itself")
@@ -129,10 +125,43 @@ def _config(door: Door, settings: Settings, clock: Clock) -> uvicorn.Config:
 
 
 class _Uvicorn(uvicorn.Server):
+    """uvicorn looks ten times a second whether it is to end, and then waits for a tenth: this one is told."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self, *, is_hurried: bool) -> None:
+        self.should_exit, self.force_exit = True, is_hurried
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which renews the date of the replies
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _DATE_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in [*self.servers, *(sockets or [])]:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await _let_connections_close()
+        try:
+            await asyncio.wait_for(self._wait_tasks_to_complete(), self.config.timeout_graceful_shutdown)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals are `Server.stop_on_signals`'s."""
         yield
+
+
+async def _let_connections_close() -> None:
+    """An idle one is gone two turns of the loop after it was told."""
+    for _ in range(2):
+        await asyncio.sleep(0)  # noqa: TID251 - no time passes
 
 
 _Part = Literal["head", "body"]
@@ -150,14 +179,17 @@ class _Protocol(HttpToolsProtocol):
     _is_in_head = True
     _is_deaf = False
     _is_repeating = False
+    _idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
+        self._connection.give_time = self._give_time
         self._wait_for("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._connection.lose()
 
@@ -190,9 +222,12 @@ class _Protocol(HttpToolsProtocol):
         if part:
             self._arm(_HEAD_TIMEOUT_S if part == "head" else self.body_timeout_s)
 
+    def _give_time(self, seconds: float) -> None:
+        if self._awaited == "body":
+            self._arm(seconds)
+
     def _parse(self, data: bytes) -> None:
         """As uvicorn does, but for an upgrade (h2c, as Java's client asks for): that is ignored, and the body kept."""
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -231,9 +266,37 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._is_deaf or self._is_repeating:
             return
-        self.scope["antiphon.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
-        super().on_headers_complete()
+        self._begin_call()
         self._is_in_head, self._num_head_bytes = False, 0
+
+    def _begin_call(self) -> None:
+        """As uvicorn does, but with a cycle of our own, and without what we have no use for."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        http_version = self.parser.get_http_version()
+        request = {
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": http_version,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "antiphon.connection": self._connection,
+        }
+        self.scope.update(request)  # type: ignore[typeddict-item]
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=http_version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, self.door)  # type: ignore[arg-type]
 
     def on_message_complete(self) -> None:
         if self._is_deaf or (self.parser.should_upgrade() and not self._is_repeating):
@@ -243,17 +306,32 @@ class _Protocol(HttpToolsProtocol):
         self.flow.resume_reading()  # a large body paused it, and a client that leaves is only seen while we read
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         self._awaited = None
+        self.flow.resume_reading()
         if self.transport.is_closing():  # it waits for the client to read what is left: not for ever
             self._arm(_GOODBYE_S)
         elif self.cycle.more_body:  # nobody wants the rest of this body, but the client may want to read the answer
             self._awaited = "body"
             self._disarm()
             self._arm(_LINGER_S)
+        else:
+            self._idle_since = self.loop.time()
+            if not self.timeout_keep_alive_task:
+                self._keep_for(_KEEP_ALIVE_S)
+
+    def _keep_for(self, seconds: float) -> None:
+        """One timer for the connection, not one for each request: it looks again when it finds that one has come."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        self.transport.abort()
+        self.timeout_keep_alive_task = None
+        if self._awaited or self._is_running():
+            return
+        left_s = _KEEP_ALIVE_S - (self.loop.time() - self._idle_since)
+        if left_s > 0:
+            self._keep_for(left_s)
+        else:
+            self.transport.abort()
 
     def _is_running(self) -> bool:
         # uvicorn's annotation hides that there is no cycle before the first request
@@ -302,4 +380,4 @@ class _Protocol(HttpToolsProtocol):
         if self._is_in_head or not self._is_running():
             self.transport.abort()
         else:
-            self._refuse(_BODY_TIMEOUT)
+            self._refuse(body_timeout())

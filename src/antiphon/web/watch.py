@@ -16,6 +16,8 @@ class Connection:
         """Close it at once, whatever is still unsent."""
         self.is_clogged = is_clogged
         """Whether the client reads more slowly than is written: a write would wait."""
+        self.give_time: Callable[[float], None] = lambda seconds: None
+        """The rest of a body that is still coming may take this many seconds from now."""
         self.is_lost = False
         self.on_lost: Callable[[], None] | None = None
 

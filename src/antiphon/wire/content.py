@@ -3,6 +3,8 @@
 What a server tool answered lives in `results.py`; the unions of what may stand where live in `blocks.py`.
 """
 
+from functools import cached_property
+from hashlib import sha256
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Tag
@@ -98,16 +100,23 @@ class TextBlock(Cacheable):
     citations: Items[Citation] | None = None
 
 
+def _digest(source: "Base64Image | Base64Pdf") -> str:
+    return sha256(source.data.encode()).hexdigest()
+
+
 class Base64Image(WireModel):
     type: Literal["base64"]
     media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
     data: str
+    digest: ClassVar = cached_property(_digest)
+    """Of `data` as it was sent. It takes a while, so it is done once."""
 
 
 class Base64Pdf(WireModel):
     type: Literal["base64"]
     media_type: Literal["application/pdf"]
     data: str
+    digest: ClassVar = cached_property(_digest)
 
 
 class UrlSource(WireModel):

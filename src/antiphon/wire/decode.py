@@ -32,7 +32,13 @@ _CHARSETS = {
 
 
 def transcode(body: bytes, charset: str | None) -> bytes:
-    """The body as UTF-8, given its content type's charset; ApiError 400 `unsupported_charset` for any other one."""
+    """The body as UTF-8, given its content type's charset; ApiError 400 as `codec_of`."""
+    codec = codec_of(charset)
+    return body if codec == "utf-8" else _as_utf8(body, codec)
+
+
+def codec_of(charset: str | None) -> str:
+    """Python's name for the charset of a content type; ApiError 400 `unsupported_charset` for any other one."""
     codec = _CHARSETS.get((charset or "utf-8").strip().strip('"').lower())
     if codec is None:
         raise ApiError(
@@ -40,7 +46,7 @@ def transcode(body: bytes, charset: str | None) -> bytes:
             f"Unsupported charset: {(charset or '')[:100]}",
             details={"error_code": "unsupported_charset"},
         )
-    return body if codec == "utf-8" else _as_utf8(body, codec)
+    return codec
 
 
 def _as_utf8(body: bytes, codec: str) -> bytes:

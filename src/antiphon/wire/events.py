@@ -20,6 +20,7 @@ StopReason = Literal[
     "model_context_window_exceeded",
 ]
 
+ServiceTier = Literal["standard", "batch"]
 
 _REQUESTS = {
     "web_search_tool_result": "web_search_requests",
@@ -58,6 +59,7 @@ class Usage:
     thinking_tokens: int = 0
     """Those of the output that were thought, shown or not."""
     server_tool_uses: dict[str, int] | None = None
+    service_tier: ServiceTier = "standard"
 
     def as_json(self) -> dict[str, Any]:
         """The `usage` object of a Message."""
@@ -72,7 +74,7 @@ class Usage:
             "output_tokens": self.output_tokens,
             "output_tokens_details": {"thinking_tokens": self.thinking_tokens},
             "server_tool_use": self.server_tool_uses,
-            "service_tier": "standard",
+            "service_tier": self.service_tier,
             "inference_geo": "not_available",
         }
 

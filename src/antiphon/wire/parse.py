@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from antiphon.core.errors import invalid
-from antiphon.wire import caching, conversation, errors, pairing, prompt, rules
+from antiphon.wire import caching, conversation, errors, media, pairing, prompt, rules
 from antiphon.wire.decode import parse_object
 from antiphon.wire.fields import WireModel
 from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest, PromptRequest
@@ -92,3 +92,4 @@ def _check_prompt(request: PromptRequest, version: Version) -> None:
     rules.check_edits(request)
     caching.check_breakpoints(request, found.breakpoints)
     rules.check_uploads(request, found)
+    media.check_sizes(request.places)

@@ -25,6 +25,7 @@ from antiphon.wire.fields import (
     WireModel,
     problem,
 )
+from antiphon.wire.media import Place, places_of
 from antiphon.wire.message import Messages
 from antiphon.wire.options import (
     BillingPolicy,
@@ -86,6 +87,11 @@ class PromptRequest(WireModel):
     def turns(self) -> Sequence[Turn]:
         """`messages`, merged. A long conversation takes a while, so it is done once."""
         return merge_turns(self.messages)
+
+    @cached_property
+    def places(self) -> Sequence[Place]:
+        """The pictures and documents that have to be read. A copy with fewer of them may still tell all."""
+        return places_of(self.turns)
 
 
 class CountRequest(PromptRequest):

@@ -1,5 +1,6 @@
 """What a call is counted in: its limits, what it costs, the ledger, the metrics."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,12 +9,39 @@ from antiphon.engines.catalog import Model
 from antiphon.features.rates.policy import Policy
 from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.meter import Meter
-from antiphon.ledger.record import Ending
+from antiphon.ledger.record import Ending, Entry
 from antiphon.limits.headers import Headers
 from antiphon.limits.policy import Party
 from antiphon.limits.protocol import Limits, Reservation, Used
 from antiphon.limits.spend import Spending
-from antiphon.wire.events import Usage
+from antiphon.wire.events import ServiceTier, Usage
+
+
+class Background:
+    """A call that nobody waits for, as those of a batch: it makes way for others, and its owner writes its books.
+
+    `leave` is called when others need its place: it is to be cancelled then. `computed` is called when the engine has
+    all of its prompt.
+    """
+
+    def __init__(self, leave: Callable[[], None], computed: Callable[[], None] = lambda: None) -> None:
+        self.leave = leave
+        self.is_computed = False
+        self._computed = computed
+        self.entry: Entry | None = None
+        """The call in the ledger, once it has ended; what has failed or was left is not charged."""
+
+    def note_computed(self) -> None:
+        self.is_computed = True
+        self._computed()
+
+    def hold(self, entry: Entry) -> None:
+        self.entry = entry
+
+    def take_entry(self) -> Entry | None:
+        """The entry, which is then no longer here."""
+        entry, self.entry = self.entry, None
+        return entry
 
 
 class Caller(NamedTuple):
@@ -21,7 +49,13 @@ class Caller(NamedTuple):
 
     principal: Principal
     client: str = ""
-    service_tier: str = "standard"
+    background: Background | None = None
+    session: str = ""
+    """The conversation, and the agent in it, if the client names them."""
+
+    @property
+    def service_tier(self) -> ServiceTier:
+        return "batch" if self.background else "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +66,13 @@ class Books:
     keeper: Keeper
 
     async def open(self, caller: Caller, model: Model, num_input: int, num_read: int = 0) -> "Account":
-        """Reserve what a call is estimated at: `num_read` tokens of its prompt should be cached. Raises 429."""
+        """Reserve what a call is estimated at: `num_read` tokens of its prompt should be cached. Raises 429.
+
+        Limits of pace are for those who wait; only the budget holds for all.
+        """
         parties = self.policy.parties_of(caller.principal)
         self.spending.check(parties)
-        reservation = await self.limits.reserve(parties, model.label, num_input - num_read)
+        reservation = await self.limits.reserve(() if caller.background else parties, model.label, num_input - num_read)
         return Account(self, caller, model.id, num_input, parties, reservation)
 
     def check_spending(self, principal: Principal) -> None:
@@ -83,6 +120,7 @@ class Account:
             self._num_input,
             service_tier=self._caller.service_tier,
             client=self._caller.client,
+            hold=self._caller.background.hold if self._caller.background else None,
         )
 
     def note(self, num_output: int) -> None:
@@ -96,7 +134,8 @@ class Account:
         if self._meter is None or self._is_over:
             return
         self._is_over = True
-        if ending == "failed" and not num_output:
+        is_free = (ending == "failed" and not num_output) or (ending != "done" and self._caller.background)
+        if is_free:
             self._meter.end(Usage(0, 0), ending)
             return
         if ending != "done":

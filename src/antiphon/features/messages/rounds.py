@@ -1,7 +1,6 @@
 """One reply out of as many of the engine's outputs as it takes: it is asked again where the reply takes a turn."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import NamedTuple
 
 import orjson
@@ -43,7 +42,8 @@ async def play(
         return
     num_calls, sampling = 0, task.wish.sampling
     while True:
-        async with aclosing(task.model.engine.generate(task.model.id, task.prompt, task.wish)) as bursts:
+        bursts = task.model.engine.generate(task.model.id, task.prompt, task.wish)
+        try:
             async for pieces in bursts:
                 if events := assembler.feed(pieces):
                     meter()
@@ -52,6 +52,8 @@ async def play(
                     return
                 if assembler.asked:
                     break
+        finally:
+            await bursts.aclose()
         asked = assembler.asked
         if asked is None:
             assembler.check_done()

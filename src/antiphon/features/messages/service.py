@@ -1,8 +1,8 @@
 """One call of a model, from a valid request to its events."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from antiphon.core.errors import ApiError, invalid
 from antiphon.core.ids import new_id
@@ -11,14 +11,16 @@ from antiphon.engines.catalog import Catalog, Model
 from antiphon.features.keys.service import check_model
 from antiphon.features.messages.books import Account, Books, Caller
 from antiphon.features.messages.caching import Cached, Caching
-from antiphon.features.messages.context import Counted, Edited, edited
+from antiphon.features.messages.context import Counted, edited
 from antiphon.features.messages.rounds import Task, play
 from antiphon.features.messages.servertools import ServerTools
 from antiphon.features.messages.toolsearch import searches
 from antiphon.limits.headers import Headers
+from antiphon.media.reading import Audience, Media
 from antiphon.telemetry.metrics import Metrics, Timing
 from antiphon.turn import enforced, replay, unserved
 from antiphon.turn.assemble import Assembler, Plan
+from antiphon.turn.attachments import Attachments
 from antiphon.turn.chat import Chat, chat_of
 from antiphon.turn.citations import Sources
 from antiphon.turn.pieces import ForcedCall, Prompt, Sampling, Wish
@@ -26,9 +28,7 @@ from antiphon.turn.script import Script, document_grammar, forced_grammar, openi
 from antiphon.turn.signature import Signer
 from antiphon.wire.events import Event, Usage
 from antiphon.wire.fields import JsonObject
-from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest
-
-R = TypeVar("R", MessageRequest, CountRequest)
+from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest, PromptRequest
 
 
 class Order(NamedTuple):
@@ -72,12 +72,15 @@ class Reply(NamedTuple):
 
 
 class Messages:
-    def __init__(self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching) -> None:
+    def __init__(
+        self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching, media: Media
+    ) -> None:
         self._catalog = catalog
         self._metrics = metrics
         self._books = books
         self._signing_key = signing_key
         self._caching = caching
+        self._media = media
 
     async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
@@ -85,7 +88,8 @@ class Messages:
         request = self._caching.steady(request)
         self._check(principal, request)
         headers = await self._books.count(principal, model)
-        read = await self._read(principal, request, model)
+        attachments = await self._attachments(principal, request, model)
+        read = await edited(request, self._counter(principal, model, attachments))
         return Count(read.counted.prompt.num_tokens, read.num_original), headers
 
     @asynccontextmanager
@@ -94,6 +98,7 @@ class Messages:
     ) -> AsyncGenerator[Reply, None]:
         """`document` is a schema for the whole text that is kept as far as it can be, and that nothing refuses."""
         model = self.resolve(caller.principal, request.model)
+        caller = caller if caller.session else caller._replace(session=_session_of(request))
         self._books.check_spending(caller.principal)  # before its prompt is worth the engine's time
         order = await self._order(caller.principal, request, model)
         if document is not None:
@@ -107,13 +112,13 @@ class Messages:
         timing = Timing(self._books.keeper.clock)
         _check_output(model, order)
         prompt = order.prompt or await model.engine.prepare(model.id, order.chat)
-        plan = _plan(model, prompt, order)
+        plan = _plan(model, prompt, order)._replace(service_tier=caller.service_tier)
         account = await self._books.open(caller, model, prompt.num_tokens, plan.kept.num_expected)
         try:
             await _acquire(model, caller, account)
             try:
                 account.begin(plan.message_id)
-                wish = _wish(order, plan)._replace(salt=caller.principal.scope.workspace_id)
+                wish = _wish(order, plan, caller)
                 task = Task(model, order.chat, prompt, plan, wish)
                 assembler = Assembler(plan)
                 meter = _meter(assembler, account, timing, lambda: self._keep(caller, plan, order.cached))
@@ -126,7 +131,7 @@ class Messages:
                 finally:
                     await self._end(task, events, assembler, account, timing)
             finally:
-                model.pool.release()
+                _release(model, caller)
         finally:
             await account.close()
 
@@ -149,6 +154,8 @@ class Messages:
                 self._metrics.count_pace(task.model.label, timing, assembler.num_output)
 
     def _keep(self, caller: Caller, plan: Plan, cached: Cached) -> None:
+        if caller.background:
+            caller.background.note_computed()
         self._caching.keep(caller.principal.scope.workspace_id, plan.message_id, cached)
 
     def resolve(self, principal: Principal, name: str) -> Model:
@@ -160,7 +167,9 @@ class Messages:
     async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
         request = self._caching.steady(request)
         self._check(principal, request)
-        read = await self._read(principal, request, model)
+        attachments = await self._attachments(principal, request, model)
+        count = self._counter(principal, model, attachments)
+        read = await edited(request, count)
         return Order(
             read.counted.chat,
             sampling_of(request),
@@ -170,17 +179,8 @@ class Messages:
             self._script(principal, request, model, read.counted.chat.sources),
             read.counted.prompt,
             read.applied,
-            await self._look(principal, model, read),
+            await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count),
         )
-
-    async def _look(self, principal: Principal, model: Model, read: Edited[MessageRequest]) -> Cached:
-        signer = self._signer(principal)
-
-        async def count(request: MessageRequest) -> Counted:
-            chat = chat_of(request, signer)
-            return Counted(chat, await model.engine.prepare(model.id, chat))
-
-        return await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count)
 
     def _script(self, principal: Principal, request: MessageRequest, model: Model, sources: Sources) -> Script | None:
         thinks = model.spec.accepts_thinking
@@ -192,17 +192,29 @@ class Messages:
         enforced.check(request)
         replay.check(request, self._signer(principal))
 
-    async def _read(self, principal: Principal, request: R, model: Model) -> Edited[R]:
+    async def _attachments(self, principal: Principal, request: PromptRequest, model: Model) -> Attachments:
+        """What the pictures and documents turn out to be. Raises 400 for what cannot be read."""
+        audience = Audience(model.id, model.spec.window, model.spec.sees)
+        return await self._media.read(principal.scope, request.places, audience)
+
+    def _counter(
+        self, principal: Principal, model: Model, attachments: Attachments
+    ) -> Callable[[MessageRequest | CountRequest], Awaitable[Counted]]:
         signer = self._signer(principal)
 
-        async def count(request: R) -> Counted:
-            chat = chat_of(request, signer)
+        async def count(request: MessageRequest | CountRequest) -> Counted:
+            chat = chat_of(request, signer, attachments)
             return Counted(chat, await model.engine.prepare(model.id, chat))
 
-        return await edited(request, count)
+        return count
 
     def _signer(self, principal: Principal) -> Signer:
         return Signer(self._signing_key, principal.scope.workspace_id)
+
+
+def _session_of(request: MessageRequest) -> str:
+    """What clients that send no header put their conversation into."""
+    return (request.metadata and request.metadata.user_id) or ""
 
 
 def _tools_of(plan: Plan) -> ServerTools:
@@ -232,12 +244,22 @@ def _meter(assembler: Assembler, account: Account, timing: Timing, keep: Callabl
 
 async def _acquire(model: Model, caller: Caller, account: Account) -> None:
     """A slot; the refusal of a full queue tells the caller's limits too."""
+    if caller.background:
+        await model.pool.join(caller.background)
+        return
     try:
         await model.pool.acquire(caller.principal.scope.workspace_id)
     except ApiError as error:
         limits = {name.decode(): value.decode() for name, value in account.headers}
         error.headers = {**limits, **error.headers}
         raise
+
+
+def _release(model: Model, caller: Caller) -> None:
+    if caller.background:
+        model.pool.leave(caller.background)
+    else:
+        model.pool.release()
 
 
 _MAX_TOP_K = 2**31 - 1
@@ -250,10 +272,17 @@ def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
     return Sampling(temperature, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None)
 
 
-def _wish(order: Order, plan: Plan) -> Wish:
+def _wish(order: Order, plan: Plan, caller: Caller) -> Wish:
     """What is looked for in the text is ours to find, so every token has to be seen as it comes."""
     is_read = order.is_streamed or bool(order.stop_sequences)
-    wish = Wish(plan.max_output, order.sampling, is_awaited_whole=not is_read)
+    wish = Wish(
+        plan.max_output,
+        order.sampling,
+        is_awaited_whole=not is_read,
+        salt=caller.principal.scope.workspace_id,
+        session=caller.session,
+        keep=order.cached.keep,
+    )
     if (script := plan.script) is None:
         return wish
     opening = opening_of(script.offer, script.form)
@@ -282,7 +311,7 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
             raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
         max_output = min(max_output, window - prompt.num_tokens)
     has_room = not prompt.is_exact or prompt.num_tokens < window
-    script = order.script and order.script._replace(is_thinking=prompt.is_thinking)
+    script = order.script._replace(is_thinking=prompt.is_thinking) if order.script else None
     return Plan(
         new_id("msg"),
         model.id,

@@ -32,11 +32,11 @@ def _capabilities(model: Model) -> dict[str, Any]:
     thinking = model.spec.accepts_thinking
     nothing = _support(False)
     return {
-        "batch": nothing,
-        "citations": nothing,
+        "batch": _support(True),
+        "citations": _support(True),
         "code_execution": nothing,
-        "image_input": nothing,
-        "pdf_input": nothing,
+        "image_input": _support(model.spec.sees),
+        "pdf_input": _support(True),
         "structured_outputs": nothing,
         "effort": _support(False, low=nothing, medium=nothing, high=nothing, xhigh=nothing, max=nothing),
         "thinking": _support(

@@ -1,0 +1,178 @@
+"""Children that read what strangers send: their memory and time are limited, and each may be killed at any moment."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Protocol
+
+from antiphon.media.child.frames import HEAD, Frame, packed
+
+log = logging.getLogger("antiphon.media")
+
+MIB = 1024 * 1024
+_BUFFER_BYTES = MIB
+_INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "TMPDIR", "SYSTEMROOT")
+
+
+class Gate(Protocol):
+    """Who may send a job now: bounded, and fair between workspaces."""
+
+    async def acquire(self, workspace_id: str) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class Limits(NamedTuple):
+    """Of one child. `wall_s` is for one job: far longer than what it may compute, for a machine may be busy."""
+
+    memory_bytes: int = 1536 * MIB
+    wall_s: float = 60.0
+
+
+OCR_LIMITS = Limits(memory_bytes=6 * 1024 * MIB, wall_s=180.0)
+"""It only reads pictures that another child has made, with libraries that map much more memory than they use."""
+
+
+class Job(NamedTuple):
+    """`data` is in base64 if `is_base64`: it is decoded where it costs nobody's time.
+
+    `cpu_s` of processor time is all that it may take.
+    """
+
+    name: str
+    data: bytes
+    cpu_s: float
+    is_base64: bool = False
+    fields: Mapping[str, Any] = {}
+
+
+class Sandbox:
+    """Children are started when there is work for them, and stay. One that dies of a job takes no other with it."""
+
+    def __init__(self, gate: Gate, limits: Limits) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._idle: list[_Child] = []
+        self._children: set[_Child] = set()
+        self.num_killed = 0
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in self._children]
+
+    async def run(self, workspace_id: str, job: Job) -> Frame:
+        """The child's answer; a child that dies of the job, or takes too long, has found it broken.
+
+        Raises `overloaded` when too many jobs wait. Leaving the call kills the work.
+        """
+        await self._gate.acquire(workspace_id)
+        try:
+            async with self._child() as child, asyncio.timeout(self._limits.wall_s):
+                return await child.ask(job)
+        except (TimeoutError, OSError, EOFError) as error:
+            self.num_killed += 1
+            log.warning("a child died of a job of kind %s (%s)", job.name, type(error).__name__)
+            return Frame({"refused": "broken"})
+        finally:
+            self._gate.release()
+
+    @asynccontextmanager
+    async def _child(self) -> AsyncGenerator["_Child", None]:
+        """A child that nobody else asks. It is kept only if it has answered."""
+        child = await self._take()
+        try:
+            yield child
+        except BaseException:
+            self._drop(child)
+            raise
+        if child.is_spent:
+            self._drop(child)
+        else:
+            self._idle.append(child)
+
+    async def _take(self) -> "_Child":
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_running:
+                return child
+            self._drop(child)
+        return await self._start()
+
+    def _drop(self, child: "_Child") -> None:
+        self._children.discard(child)
+        child.kill()
+
+    async def _start(self) -> "_Child":
+        child = await _Child.start(self._limits)
+        self._children.add(child)
+        return child
+
+    async def aclose(self) -> None:
+        for child in self._children:
+            child.kill()
+        for child in list(self._children):
+            await child.wait()
+        self._children.clear()
+        self._idle.clear()
+
+
+class _Child:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process = process
+        self._to, self._from = process.stdin, process.stdout
+        self.is_spent = False
+
+    @classmethod
+    async def start(cls, limits: Limits) -> "_Child":
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}  # noqa: TID251 no settings
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "antiphon.media.child.main",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+            limit=_BUFFER_BYTES,
+        )
+        child = cls(process)
+        child._to.write(packed(Frame({"memory_bytes": limits.memory_bytes})))
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """By the kernel's own word: asyncio learns a little later that a process has ended."""
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        return False
+
+    async def ask(self, job: Job) -> Frame:
+        """Raises OSError or EOFError if it dies of it."""
+        fields = {"job": job.name, "is_base64": job.is_base64, "cpu_s": job.cpu_s, **job.fields}
+        self._to.write(packed(Frame(fields, job.data)))
+        self._to.write(job.data)
+        await self._to.drain()
+        num_fields, num_data = HEAD.unpack(await self._from.readexactly(HEAD.size))
+        answer = json.loads(await self._from.readexactly(num_fields))
+        self.is_spent = answer.pop("is_last", False)
+        return Frame(answer, await self._from.readexactly(num_data))
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._to.close()
+
+    async def wait(self) -> None:
+        await self._process.wait()
