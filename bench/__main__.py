@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import report
 from bench.processes import LOAD_CORE, REPO, Stage, settle
-from bench.rows import ROWS
+from bench.rows import REAL, ROWS
 from bench.session import Bench, Options
 
 _RESULTS = Path(__file__).parent / "results"
@@ -17,7 +17,7 @@ _MODEL = Path.home() / ".cache" / "antiphon-test-models" / "smollm2.gguf"
 def main() -> None:
     given = _arguments().parse_args()
     options = _options(given)
-    wanted = given.rows.split(",") if given.rows else [row for row in ROWS if row != "real" or options.model]
+    wanted = given.rows.split(",") if given.rows else [row for row in ROWS if row not in REAL or options.model]
     if unknown := [row for row in wanted if row not in ROWS]:
         raise SystemExit(f"bench: there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to stop"))
@@ -68,7 +68,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _options(given: argparse.Namespace) -> Options:
-    is_real = given.real or given.rows == "real"
+    is_real = given.real or given.rows in REAL
     return Options(
         rounds=3 if given.quick else given.rounds,
         seconds=0.5 if given.quick else given.seconds,

@@ -33,6 +33,7 @@ def _config(model: Path, num_slots: int) -> Config:
         "num_checkpoints": plan.num_checkpoints,
         "cache_mib": plan.cache_mib,
         "save_folder": None,
+        "projector": None,
         "key": KEY,
         "parent": os.getpid(),
         "binary": None,

@@ -3,7 +3,21 @@
 from collections.abc import Callable
 
 from bench.report import Line
-from bench.rows import books, disconnect, facades, latency, memory, pace, prompt, real, start, throughput, upload
+from bench.rows import (
+    batches,
+    books,
+    disconnect,
+    facades,
+    latency,
+    memory,
+    pace,
+    prompt,
+    real,
+    real_batches,
+    start,
+    throughput,
+    upload,
+)
 from bench.session import Bench
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
@@ -18,6 +32,11 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "8": memory.resident,
     "9": start.until_first_reply,
     "10": disconnect.until_closed,
-    "11": upload.of_a_large_file,
+    "11": batches.rows,
+    "11r": real_batches.shared_prefix,
+    "upload": upload.of_a_large_file,
     "real": real.tokens_per_second,
 }
+
+REAL = ("real", "11r")
+"""Rows that need a real model."""

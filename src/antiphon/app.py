@@ -70,6 +70,7 @@ from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
 from antiphon.web.identity import Identities
+from antiphon.worker.chats import announce_chats
 from antiphon.worker.loop import Worker
 
 _SPENDING_EVERY_S = 30.0
@@ -108,7 +109,14 @@ class App:
         shared = Shared(settings, clock, self.tasks, self.directory, live=set(), identities=identities)
         messages = self._messages()
         self.worker = Worker(
-            self.database, messages, self.keeper, self.catalog, clock, self._metrics, strict=settings.strict
+            self.database,
+            messages,
+            self.keeper,
+            self.catalog,
+            clock,
+            self._metrics,
+            lease_s=settings.batch_lease_s,
+            strict=settings.strict,
         )
         self.batches = Batches(self.database, clock, self.worker.wake)
         self.door = Door(shared, self._routes(messages), self._metrics, self._request_log, self._tracer)
@@ -163,6 +171,9 @@ class App:
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
         watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
         watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
+
+    def _is_quiet(self) -> bool:
+        return all(pool.is_quiet for pool in self._pools())
 
     def _pools(self) -> set[Pool]:
         return {model.pool for model in self.catalog.models}
@@ -232,6 +243,7 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
+        self.tasks.spawn(announce_chats(self.database, self._clock, self.worker.id, self._is_quiet), "chats")
         if self.settings.batch_worker:
             self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))

@@ -153,6 +153,9 @@ class Settings(BaseSettings):
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
+    batch_lease_s: float = Field(
+        12.0, ge=1, le=60, description="Seconds after which what a dead worker had of a batch goes to another."
+    )
     write_timeout_s: float = Field(30.0, gt=0, description="Seconds that a client may leave a write unread.")
     body_timeout_s: float = Field(60.0, gt=0, description="Seconds that a request may take to arrive whole.")
     upload_timeout_s: float = Field(

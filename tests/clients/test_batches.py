@@ -18,7 +18,7 @@ from tests.fixtures.world import HEADERS, World, ask
 
 
 def requests(*ids: str, **fields: Any) -> list[Any]:
-    return [{"custom_id": id, "params": ask(f"say {id}", **fields)} for id in ids]
+    return [{"custom_id": name, "params": ask(f"say {name}", **fields)} for name in ids]
 
 
 async def run(client: AsyncAnthropic, items: list[Any]) -> tuple[MessageBatch, dict[str, Any]]:
@@ -37,7 +37,7 @@ async def test_a_batch_runs_to_its_end():
         assert (batch.request_counts.processing, batch.request_counts.succeeded) == (0, 3)
         assert batch.results_url == f"{world.url}/v1/messages/batches/{made.id}/results"
         results = await results_of(client, made.id)
-    assert {id: result.message.content[0].text for id, result in results.items()} == {
+    assert {name: result.message.content[0].text for name, result in results.items()} == {
         "a": "say a",
         "b": "say b",
         "c": "say c",
@@ -186,9 +186,7 @@ async def test_while_it_runs_it_says_when_to_look_again_and_has_no_results():
             assert reply.status == 404
             message = f"Message Batch {made.id} has no available results."
             assert (await reply.json())["error"] == {"type": "not_found_error", "message": message}
-        with pytest.raises(
-            anthropic.BadRequestError, match="In progress batches cannot be deleted. Consider canceling"
-        ):
+        with pytest.raises(anthropic.BadRequestError, match=r"In progress batches cannot be deleted\. Consider"):
             await client.messages.batches.delete(made.id)
 
 
@@ -277,8 +275,13 @@ async def test_a_batch_costs_half_and_is_in_the_ledger_once_for_each_result():
             rows = (await connection.exec_driver_sql(query)).all()
     messages = {result.message.id: result.message.usage for result in results.values() if result.type == "succeeded"}
     assert {row[0] for row in rows} == set(messages)
-    for id, tier, num_input, num_output, input_cost, output_cost in rows:
-        assert (tier, num_input, num_output) == ("batch", messages[id].input_tokens, messages[id].output_tokens)
+    for row in rows:
+        message_id, tier, num_input, num_output, input_cost, output_cost = tuple(row)
+        assert (tier, num_input, num_output) == (
+            "batch",
+            messages[message_id].input_tokens,
+            messages[message_id].output_tokens,
+        )
         assert (input_cost, output_cost) == (num_input * 500, num_output * 5_000)
 
 

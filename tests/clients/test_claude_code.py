@@ -109,7 +109,7 @@ async def test_a_task_runs_through_on_a_small_model(commands: Path, tmp_path: Pa
 @pytest.mark.parametrize("is_signed", [True, False], ids=["a pair of keys", "a bearer token"])
 async def test_its_bedrock_mode_runs_through(commands: Path, tmp_path: Path, is_signed: bool):
     async with World() as world:
-        variables = await aws_variables(world) if is_signed else {"AWS_BEARER_TOKEN_BEDROCK": API_KEY}
+        variables: Any = await aws_variables(world) if is_signed else {"AWS_BEARER_TOKEN_BEDROCK": API_KEY}
         script = block_of("bedrock.md", "bash claude", world.url)
         session = await claude_code.run(commands, script, work_of(tmp_path), seconds=100, **variables)
     check_run(session)

@@ -15,8 +15,8 @@ from anthropic import Anthropic
 from PIL import Image
 
 from tests.fixtures.drawn import ALL, Drawn
+from tests.fixtures.images import block_of, document_of, said
 from tests.fixtures.pdfs import A4, Drawing, lines, pdf
-from tests.fixtures.pictures import block_of, document_of, said
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.world import text_of
 
@@ -37,7 +37,7 @@ def server(qwen05: Path, qwen05_projector: Path, tmp_path_factory: pytest.TempPa
         yield served
 
 
-def user(*content: dict[str, Any]) -> dict[str, Any]:
+def user(*content: dict[str, Any]) -> Any:
     return {"role": "user", "content": list(content)}
 
 
@@ -110,12 +110,11 @@ def test_pictures_are_told_apart_by_their_place(server: Served):
 
 def test_a_picture_that_the_cache_has_is_not_computed_again(server: Served):
     system: Any = [{"type": "text", "text": "Look closely. " * 200, "cache_control": {"type": "ephemeral"}}]
-    block = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    block: Any = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    ask: Any = {"model": "claude-x", "max_tokens": 4, "system": system} | GREEDY
     with server.sdk() as client:
         used = [
-            client.messages.create(
-                model="claude-x", max_tokens=4, system=system, messages=[user(block, said(text))], **GREEDY
-            ).usage
+            client.messages.create(**ask, messages=[user(block, said(text))]).usage
             for text in ("What is it?", "And which colour?")
         ]
     written, read = used

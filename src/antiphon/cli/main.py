@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from antiphon import __version__
-from antiphon.cli import db, keys, limits, members, workspaces
+from antiphon.cli import batch, db, keys, limits, members, workspaces
 from antiphon.cli.audit import audit
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
 from antiphon.cli.usage import usage
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(db.app, name="db")
 app.command()(usage)
 app.add_typer(keys.app, name="keys")
+app.add_typer(batch.app, name="batch")
 app.add_typer(workspaces.app, name="workspaces")
 app.add_typer(limits.app, name="limits")
 app.add_typer(members.app, name="members")
@@ -62,6 +63,21 @@ def serve(
             data_dir=data_dir,
         )
         run(settings, as_json=as_json)
+
+
+@app.command()
+def worker(
+    engine: Annotated[str | None, typer.Option(help="The URL of an engine that runs already.")] = None,
+    fake: Annotated[bool, typer.Option("--fake", help="Work with the scripted models.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run batches in a process of its own, beside servers that share its database."""
+    from antiphon.cli.worker import work
+
+    with plain_errors():
+        work(load_settings(config, engine="fake:" if fake else engine, data_dir=data_dir))
 
 
 @app.command()

@@ -22,11 +22,12 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 def serve(settings: Settings, *, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError if it cannot start."""
     logs.configure(settings.log_format)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, as_json=as_json))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one."""
     try:
         import uvloop
     except ImportError:

@@ -30,8 +30,6 @@ from antiphon.worker.writer import Done, Return, Writer
 
 log = logging.getLogger("antiphon.worker")
 
-LEASE_S = 12.0
-BEAT_S = LEASE_S / 3
 POLL_S = 1.0
 _CLEAR_EVERY_S = 5.0
 _MAX_BLOCK = 64
@@ -67,14 +65,17 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         *,
+        lease_s: float,
         strict: bool,
     ) -> None:
+        self.id = new_id("worker")
         self._database = database
         self._messages = messages
         self._keeper = keeper
         self._catalog = catalog
         self._clock = clock
         self._metrics = metrics
+        self._lease_s = lease_s
         self._is_strict = strict
         self._care = Care(database, clock)
         self._writer = Writer(database, keeper, clock, self._note)
@@ -88,6 +89,7 @@ class Worker:
         self._due = asyncio.Event()
         self._clear_at = self._look_at = float("-inf")
         self.is_stopping = False
+        self._is_chat_elsewhere = False
 
     @property
     def num_running(self) -> int:
@@ -104,7 +106,7 @@ class Worker:
 
     async def _hold_on(self) -> None:
         while True:
-            await sleep(self._clock, BEAT_S)
+            await sleep(self._clock, self._lease_s / 3)
             with suppress(ApiError, OSError):  # told by the database; what is lost meanwhile is seen at the next beat
                 await self._beat()
 
@@ -131,15 +133,24 @@ class Worker:
         now = self._clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + POLL_S
+            await self._look()
             await self._end_batches()
         if now >= self._clear_at:
             self._clear_at = now + _CLEAR_EVERY_S
             await self._care.clear()
         self._start_ready()
-        while not self.is_stopping and len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING:
+        while self._may_start and len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING:
             if not await self._claim():
                 break
             self._start_ready()
+
+    async def _look(self) -> None:
+        async with self._database.read() as connection:
+            self._is_chat_elsewhere = await queue.is_chat_announced(connection, self.id, self._clock.now())
+
+    @property
+    def _may_start(self) -> bool:
+        return not (self.is_stopping or self._is_chat_elsewhere)
 
     @property
     def _num_slots(self) -> int:
@@ -151,7 +162,7 @@ class Worker:
         if not ours:
             return
         async with self._database.write() as connection:
-            still = await queue.renew(connection, {held.lease for held in ours}, self._clock.now() + LEASE_S)
+            still = await queue.renew(connection, {held.lease for held in ours}, self._clock.now() + self._lease_s)
         lost = ours - still
         if lost:
             log.warning("the leases of %d items were lost: another worker has them", len(lost))
@@ -192,7 +203,7 @@ class Worker:
         now, lease = self._clock.now(), new_id("lease")
         limit = max(1, min(_MAX_BLOCK, 2 * self._num_slots))
         async with self._database.write() as connection:
-            rows = await queue.claim(connection, batch.id, lease, limit, now, now + LEASE_S)
+            rows = await queue.claim(connection, batch.id, lease, limit, now, now + self._lease_s)
         return [
             Item(batch, Held(row.batch_id, row.place, row.lease), row.custom_id, row.request, row.num_attempts)
             for row in rows
@@ -209,7 +220,7 @@ class Worker:
         ]
         waiting: list[Item] = []
         for item in self._ready:
-            if room > 0 and not self.is_stopping and self._prefixes.may_start(item.held.place, computing):
+            if room > 0 and self._may_start and self._prefixes.may_start(item.held.place, computing):
                 self._start(item)
                 computing.append(item.held.place)
                 room -= 1
@@ -303,4 +314,4 @@ class Worker:
         try:
             await self._writer.flush()
         except (ApiError, OSError):
-            log.warning("the database is away: what was begun is taken up again in %d s", LEASE_S)
+            log.warning("the database is away: what was begun is taken up again in %d s", self._lease_s)

@@ -204,7 +204,8 @@ class _Reader:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self._num_input = usage.get("prompt_tokens")
-        self._num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
+        self._num_cached = details.get("cached_tokens")
         self._num_output = max(self._num_output, usage.get("completion_tokens") or 0)
 
     def _read_choice(self, choice: dict[str, Any], message: dict[str, Any]) -> str:

@@ -3,13 +3,27 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, exists, insert, not_, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    case,
+    delete,
+    exists,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.features.batches.store import COUNTS
 from antiphon.store import tables
 
-_batches, _items, _results = tables.batches, tables.batch_items, tables.batch_results
+_batches, _items, _results, _facts = tables.batches, tables.batch_items, tables.batch_results, tables.facts
 MAX_WAIT_S = 120.0
 """No lease and no wait is longer. Whatever lies farther ahead was written by a clock that has jumped, and is over."""
 
@@ -150,6 +164,28 @@ async def clear(connection: AsyncConnection, batch_id: str, limit: int) -> int:
         picked = select(key).where(table.c.batch_id == batch_id).limit(limit)
         num += (await connection.execute(delete(table).where(table.c.batch_id == batch_id, key.in_(picked)))).rowcount
     return num
+
+
+_CHAT = "chat_until"
+_MAX_CHAT_S = 60.0
+
+
+async def announce_chat(connection: AsyncConnection, server: str, until: float) -> None:
+    """Tell the workers of other processes that somebody chats; nothing is written while there are no batches."""
+    has_batches = exists().where(_batches.c.state == "in_progress")
+    value = f"{server} {until:.3f}"
+    told = await connection.execute(update(_facts).where(_facts.c.name == _CHAT, has_batches).values(value=value))
+    if not told.rowcount:
+        is_new = not_(exists().where(_facts.c.name == _CHAT))
+        new = select(literal(_CHAT), literal(value)).where(has_batches, is_new)
+        await connection.execute(insert(_facts).from_select(["name", "value"], new))
+
+
+async def is_chat_announced(connection: AsyncConnection, server: str, now: float) -> bool:
+    """Whether another process than `server` has told so."""
+    value = (await connection.execute(select(_facts.c.value).where(_facts.c.name == _CHAT))).scalar() or f"{server} 0"
+    who, _, until = value.partition(" ")
+    return who != server and now < float(until) < now + _MAX_CHAT_S
 
 
 async def archive(connection: AsyncConnection, batch_id: str, now: float) -> None:

@@ -1,0 +1,93 @@
+"""Row 11r: with a real model, a batch whose items begin alike, beside the same items one at a time."""
+
+import http.client
+import json
+import time
+from typing import Any
+
+from bench.processes import Child
+from bench.report import Limit, Line
+from bench.rows.batches import HEADERS, PATH, ask
+from bench.session import READY_BODY, Bench, Target
+
+_NUM_ITEMS = 64
+_NUM_UNCACHED = 4
+_NUM_PREFIX_WORDS = 1_150
+"""Some 1,500 tokens."""
+_WORDS = "the lighthouse keeper wrote down every ship that passed along the coast in a long winter of storms".split()
+
+
+def shared_prefix(bench: Bench) -> list[Line]:
+    if bench.options.model is None:
+        return []
+    child = bench.stage.antiphon(
+        "batch-real",
+        "--model",
+        str(bench.options.model),
+        source=bench.options.source,
+        core=None,
+        ANTIPHON_CACHE_TELLS_ALL="true",
+        ANTIPHON_SLOTS="4",
+    )
+    child.wait_until_ready(Target("ours", child).request(READY_BODY | {"model": "claude-x"}))
+    batch_s, usages = _batch(child, "Batch")
+    alone_s = sum(_call(child, _params("Alone", number))[0] for number in range(_NUM_ITEMS))
+    uncached = [_call(child, _params(f"Each{number}", number))[0] for number in range(_NUM_UNCACHED)]
+    uncached_s = sum(uncached) / _NUM_UNCACHED * _NUM_ITEMS
+    child.stop()
+    num_read = [usage["cache_read_input_tokens"] for usage in usages]
+    num_computed = sum(usage["input_tokens"] for usage in usages)
+    num_prefix = max(num_read)
+    num_all = num_computed + sum(num_read)
+    num_unique = num_all - (_NUM_ITEMS - 1) * num_prefix
+    times = {"batch": [batch_s], "one by one": [alone_s], "without a cache": [uncached_s]}
+    what = f"{_NUM_ITEMS} items with a common prefix of {num_prefix} tokens"
+    return [
+        Line(
+            "11r",
+            f"{what}: prompt tokens computed / unique",
+            "tokens",
+            {"batch": [num_computed], "unique": [num_unique]},
+            [num_computed / num_unique],
+            figure_of="computed/unique",
+            limit=Limit(1.1),
+        ),
+        Line("11r", what, "s", times, [batch_s / alone_s], figure_of="batch/one by one", limit=Limit(0.7)),
+        Line("11r", what, "s", times, [batch_s / uncached_s], figure_of="batch/without a cache", limit=Limit(0.25)),
+    ]
+
+
+def _params(name: str, number: int) -> dict[str, Any]:
+    prefix = " ".join([name, *(_WORDS[at * at % len(_WORDS)] for at in range(_NUM_PREFIX_WORDS))])
+    question = f"Is the number {number} even? Answer with yes or no."
+    return {
+        "model": "claude-x",
+        "max_tokens": 8,
+        "temperature": 0,
+        "system": prefix,
+        "messages": [{"role": "user", "content": question}],
+    }
+
+
+def _batch(child: Child, name: str) -> tuple[float, list[dict[str, Any]]]:
+    """(seconds, the usage of each item)."""
+    requests = [{"custom_id": f"i{number}", "params": _params(name, number)} for number in range(_NUM_ITEMS)]
+    body = json.dumps({"requests": requests}).encode()
+    time.sleep(1.5)  # it waits until nobody has called for a while
+    began_at = time.monotonic()
+    batch_id = ask(child, "POST", PATH, body, len(body))["id"]
+    while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
+        time.sleep(0.05)
+    took_s = time.monotonic() - began_at
+    connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=30)
+    connection.request("GET", f"{PATH}/{batch_id}/results", headers=HEADERS)
+    lines = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+    connection.close()
+    return took_s, [line["result"]["message"]["usage"] for line in lines]
+
+
+def _call(child: Child, params: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    body = json.dumps(params).encode()
+    began_at = time.monotonic()
+    message = ask(child, "POST", "/v1/messages", body, len(body))
+    return time.monotonic() - began_at, message["usage"]
