@@ -69,6 +69,7 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+from antiphon.web.identity import Identities
 from antiphon.worker.chats import announce_chats
 from antiphon.worker.loop import Worker
 
@@ -104,7 +105,8 @@ class App:
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
         self.media = open_media(settings, clock, self.files)
-        shared = Shared(settings, clock, self.tasks, self.directory, live=set())
+        identities = Identities(settings.identity_tokens) if settings.identity_tokens else None
+        shared = Shared(settings, clock, self.tasks, self.directory, live=set(), identities=identities)
         messages = self._messages()
         self.worker = Worker(
             self.database,
