@@ -168,7 +168,7 @@ class Walk(RuleBasedStateMachine):
         try:
             batch = self.do(self.service.cancel(self.scope, batch_id))
         except ApiError as error:
-            assert known is None, error
+            assert known is None, error  # noqa: PT017 - which of both is right depends on the model
             return
         assert known
         known.is_canceled = known.is_canceled or not known.has_ended
@@ -181,7 +181,7 @@ class Walk(RuleBasedStateMachine):
         try:
             self.do(self.service.delete(self.scope, batch_id))
         except ApiError as error:
-            assert known is None or not known.has_ended, error
+            assert known is None or not known.has_ended, error  # noqa: PT017
             return
         assert known
         assert known.has_ended
@@ -223,7 +223,7 @@ class Walk(RuleBasedStateMachine):
         try:
             found = self.do(read())
         except ApiError as error:
-            assert known is None or not known.has_ended or known.is_archived, error
+            assert known is None or not known.has_ended or known.is_archived, error  # noqa: PT017
             return
         assert known
         assert not known.is_archived
@@ -250,6 +250,9 @@ class Walk(RuleBasedStateMachine):
 
 
 Walk.TestCase.settings = settings(
-    max_examples=8, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 TestWalk = Walk.TestCase

@@ -146,12 +146,11 @@ def test_pictures_are_told_apart_by_their_place(server: Served):
 
 def test_a_picture_that_the_cache_has_is_not_computed_again(server: Served):
     system: Any = [{"type": "text", "text": "Look closely. " * 200, "cache_control": {"type": "ephemeral"}}]
-    block = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    block: Any = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    ask: Any = {"model": "claude-x", "max_tokens": 4, "system": system} | GREEDY
     with server.sdk() as client:
         used = [
-            client.messages.create(
-                model="claude-x", max_tokens=4, system=system, messages=[user(block, said(text))], **GREEDY
-            ).usage
+            client.messages.create(**ask, messages=[user(block, said(text))]).usage
             for text in ("What is it?", "And which colour?")
         ]
     written, read = used

@@ -184,12 +184,19 @@ class LlamaCpp:
         alone, continued = [await self._tokenize([payload.texts[-1] + text]) for text in ("", opening)]
         return given, len(continued) - len(alone)
 
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are still to be computed."""
+        return self._slots.num_unread if self._slots else 0
+
     async def save_idle(self, idle_s: float) -> None:
         """Save the prompts that nobody has used for so long."""
         if self._slots:
             await self._slots.save_idle(idle_s)
 
     async def aclose(self) -> None:
+        if self._slots:
+            self._slots.close()
         await self._upstream.aclose()
 
     async def _open_slots(self) -> Slots:
