@@ -84,8 +84,14 @@ def qwen15() -> Path:
 
 @pytest.fixture(scope="session")
 def smollm2_projector(smollm2: Path) -> Path:
-    """It makes the default model see colours, and shapes not well."""
+    """It makes the default model see colours, and shapes not well; quick to build."""
     return _projector(smollm2, num_examples=120)
+
+
+@pytest.fixture(scope="session")
+def smollm2_good_projector(smollm2: Path) -> Path:
+    """It makes the default model see colours, shapes and digits; for tests marked `slow`."""
+    return _projector(smollm2, num_examples=900)
 
 
 @pytest.fixture(scope="session")
