@@ -181,7 +181,7 @@ async def check_books(database: Database, driver: Driver) -> None:
 
 def live(folder: Path, seed: int, backend: str, num_lives: int) -> tuple[Driver, dict[str, dict[str, Any]], str | None]:
     url = new_postgres_url() if backend == "postgresql" else None
-    variables = {"ANTIPHON_BATCH_LEASE_S": "1"} | ({"ANTIPHON_DATABASE_URL": url} if url else {})
+    variables: dict[str, Any] = {"ANTIPHON_BATCH_LEASE_S": "1"} | ({"ANTIPHON_DATABASE_URL": url} if url else {})
     driver = Driver(seed)
     for _ in range(num_lives - 1):
         with serving(folder, "--fake", dies_after=driver.random.randint(1, MAX_EVENTS), **variables) as served:
