@@ -23,7 +23,7 @@ test: dev sdk0 ## run the tests, a real model and the official SDK among them (A
 	@$(DEV)/python -m pytest -m "$(FAST)" $(ARGS)
 
 test-full: dev sdk0 ## run every test: the slow ones and a second, larger model too
-	@$(DEV)/python scripts/fetch_models.py smollm2 qwen05
+	@$(DEV)/python scripts/fetch_models.py smollm2 qwen05 qwen15
 	@$(DEV)/python -m pytest -m "$(FULL)" $(ARGS)
 
 check: dev ## lint, format, types, import rules, docs

@@ -32,6 +32,7 @@ def _config(model: Path, num_slots: int) -> Config:
         "num_threads": plan.num_threads,
         "num_checkpoints": plan.num_checkpoints,
         "cache_mib": plan.cache_mib,
+        "save_folder": None,
         "key": KEY,
         "parent": os.getpid(),
         "binary": None,

@@ -1,9 +1,10 @@
 """A pre-encoded engine on raw asyncio: `python -m bench.mock PORT [--dialect plain|llamacpp]`.
 
 plain      POST /v1/chat/completions, GET /v1/models, /health
-llamacpp   POST /apply-template, /tokenize, /completion (ids or text, return_progress), GET /props, /v1/models, /health
+llamacpp   POST /apply-template, /tokenize, /v1/messages/count_tokens, /completion (ids, text or text with pictures,
+           return_progress), GET /props, /v1/models, /health
 
-One word is one token, and each reply is as many times `antiphon` as it may be. Any other path is 404.
+One word is one token, and so is a picture; each reply is as many times `antiphon` as it may be. Other paths are 404.
 POST /control sets prefill_ms (nothing leaves before that), pace_ms (between tokens), is_held (nothing after the first
 token, until it is false again); any request to it is told what the mock has seen so far.
 """
@@ -126,10 +127,16 @@ _PROPS = {
     "default_generation_settings": {"n_ctx": 131072},
     "total_slots": 256,
     "model_path": "mock.gguf",
-    "modalities": {"vision": False, "audio": False},
+    "modalities": {"vision": True, "audio": False},
+    "media_marker": "<__media_mock__>",
     "chat_template": "",
     "build_info": "b0-unknown",
 }
+
+
+def _tokens(content: str | list[str | int]) -> list[int]:
+    parts = [content] if isinstance(content, str) else content
+    return [token for part in parts for token in (range(len(part.split())) if isinstance(part, str) else [part])]
 
 
 def _answer_small(path: bytes, request: dict[str, Any], state: State) -> bytes:
@@ -146,7 +153,9 @@ def _answer_small(path: bytes, request: dict[str, Any], state: State) -> bytes:
         turns = [f"{turn['role']}: {turn.get('content')}" for turn in request["messages"]]
         return _reply({"prompt": "\n".join([*turns, "assistant:"])})
     if is_llama and path == b"/tokenize":
-        return _reply({"tokens": list(range(len(request["content"].split())))})
+        return _reply({"tokens": _tokens(request["content"])})
+    if is_llama and path == b"/v1/messages/count_tokens":
+        return _reply({"input_tokens": sum(len(turn["content"]) for turn in request["messages"])})
     return _reply({"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}, b"404 Not Found")
 
 
@@ -225,6 +234,7 @@ def _parts(request: dict[str, Any], dialect: str) -> Parts:
         num_tokens = int(request.get("max_tokens") or request.get("max_completion_tokens") or 16)
         return _chat_stream(num_tokens) if request.get("stream") else (_chat_whole(num_tokens),)
     prompt = request.get("prompt", "")
+    prompt = prompt["prompt_string"] if isinstance(prompt, dict) else prompt
     num_prompt = len(prompt) if isinstance(prompt, list) else len(prompt.split())
     num_tokens = int(request.get("n_predict", 16))
     if request.get("stream"):

@@ -42,6 +42,16 @@ class Child:
         pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def begin_peak(self) -> int:
+        """What it takes now; `peak_bytes` counts from here on."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        return self.rss_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
     @property
     def cpu_s(self) -> float:
         """Processor time so far."""
@@ -115,7 +125,7 @@ class Stage:
                 arguments,
                 stdin=stdin,
                 stdout=stdout or out,
-                stderr=subprocess.STDOUT,
+                stderr=out,
                 cwd=REPO,
                 env={**_clean_environment(), **(env or {})},
                 preexec_fn=lambda: _begin(core),

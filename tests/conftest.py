@@ -1,5 +1,6 @@
 """What every test shares: no network but loopback, no settings from outside, and the real models."""
 
+import hashlib
 import ipaddress
 import os
 import sys
@@ -73,6 +74,37 @@ def smollm2() -> Path:
 def qwen05() -> Path:
     """A model that knows tools; for tests marked `full`."""
     return _model("qwen05")
+
+
+@pytest.fixture(scope="session")
+def qwen15() -> Path:
+    """A model that knows tools well enough for an agent; for tests marked `full`."""
+    return _model("qwen15")
+
+
+@pytest.fixture(scope="session")
+def smollm2_projector(smollm2: Path) -> Path:
+    """It makes the default model see colours, and shapes not well."""
+    return _projector(smollm2, num_examples=120)
+
+
+@pytest.fixture(scope="session")
+def qwen05_projector(qwen05: Path) -> Path:
+    """It makes the model see colours, shapes and digits."""
+    return _projector(qwen05, num_examples=900)
+
+
+def _projector(model: Path, num_examples: int) -> Path:
+    """Built once for each version of the script that builds it, and kept beside the model."""
+    from scripts import make_mmproj
+
+    version = hashlib.sha256(Path(make_mmproj.__file__).read_bytes()).hexdigest()[:8]
+    path = model.with_name(f"{model.stem}-mmproj-{num_examples}-{version}.gguf")
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}.part")
+        make_mmproj.build(model, part, num_examples=num_examples)
+        part.rename(path)
+    return path
 
 
 def _model(name: str) -> Path:

@@ -16,6 +16,7 @@ from bench.rows import (
     real_batches,
     start,
     throughput,
+    upload,
 )
 from bench.session import Bench
 
@@ -33,6 +34,7 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "10": disconnect.until_closed,
     "11": batches.rows,
     "11r": real_batches.shared_prefix,
+    "upload": upload.of_a_large_file,
     "real": real.tokens_per_second,
 }
 

@@ -15,6 +15,7 @@ from antiphon.engines.child import ChildEngine
 from antiphon.engines.connect import connect
 from antiphon.engines.pool import Pool
 from antiphon.engines.protocol import Engine
+from antiphon.engines.saved import SavedPrompts
 from antiphon.facades import aws, complete, google, health, openapi, vertex
 from antiphon.facades.bedrock import routes as bedrock_routes
 from antiphon.facades.openai import routes as openai_routes
@@ -44,6 +45,8 @@ from antiphon.ledger.keeper import Keeper
 from antiphon.ledger.price import Prices
 from antiphon.limits.memory import MemoryLimits
 from antiphon.limits.spend import Spending, month_of
+from antiphon.media.addresses import rules_of
+from antiphon.media.fetch import Fetcher
 from antiphon.media.files import FileReader
 from antiphon.media.load import Loader
 from antiphon.media.ocr import Ocr
@@ -95,7 +98,7 @@ class App:
         self.directory = Directory(self.database, self._secret.pepper, clock, environment)
         self.accounts = Accounts(self.database, self.directory, clock)
         self.keeper = Keeper(self.database, settings.data_dir / "journal", Prices(settings.prices), clock)
-        blobs = BlobFolder(settings.files_dir or settings.data_dir / "files")
+        blobs = BlobFolder(settings.files_folder)
         self.files = Files(self.database, blobs, clock, settings.max_files_bytes)
         policy = Policy(self.directory, settings.rate_limits)
         self._spending = Spending(clock, self._metrics.count_limit)
@@ -158,6 +161,10 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
+        watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
+        watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)
+        watch(names.KV_RESTORED, lambda: saved.num_restored if (saved := self._saved()) else 0)
         watch(names.DATABASE_FAILURES, lambda: self.database.num_failures)
         watch(names.LEDGER_PENDING, lambda: self.keeper.num_pending)
         watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
@@ -171,6 +178,9 @@ class App:
 
     def _child(self) -> ChildEngine | None:
         return self._engine if isinstance(self._engine, ChildEngine) else None
+
+    def _saved(self) -> SavedPrompts | None:
+        return child.saved if (child := self._child()) else None
 
     def _is_engine_up(self) -> bool:
         """An engine that somebody else runs counts as up once it has told its models."""
@@ -271,9 +281,10 @@ def open_media(settings: Settings, clock: Clock, files: FileReader) -> OpenMedia
     gates = [Pool(num_children, _MAX_READING, _MAX_READING_WAIT_S, clock) for _ in range(2)]
     sandboxes = Sandbox(gates[0], Limits()), Sandbox(gates[1], OCR_LIMITS)
     ocr = Ocr(sandboxes[1])
-    reads = Media(
-        Loader(files), Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr), ocr, describes=settings.vision == "describe"
-    )
+    asks = settings.fetch
+    loader = Loader(files, Fetcher(rules_of(asks.allow, asks.deny, is_private_open=asks.private)))
+    pictures, pdfs = Pictures(sandboxes[0]), Pdfs(sandboxes[0], ocr)
+    reads = Media(loader, pictures, pdfs, ocr, describes=settings.vision == "describe")
     return OpenMedia(reads, sandboxes)
 
 

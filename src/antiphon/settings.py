@@ -53,6 +53,22 @@ class Price(BaseModel):
     cache_read: _Factor = Field(default=Decimal("0.1"), description="Of the price of input.")
 
 
+class Fetch(BaseModel):
+    """From where pictures and documents are fetched that a request names by their URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: list[str] = Field(
+        default=[],
+        description="Hosts (`*.example.com` too), addresses or networks: if there are any, nothing else is asked.",
+    )
+    deny: list[str] = Field(default=[], description="Hosts, addresses or networks that are never asked.")
+    private: bool = Field(
+        default=False,
+        description="Whether private networks and this machine may be asked too; link-local addresses never are.",
+    )
+
+
 class Settings(BaseSettings):
     """Nested settings are set with two underscores in a variable's name."""
 
@@ -64,9 +80,24 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None, description="NAME, PATH.gguf or hf:org/repo[:quant]; nothing for the default model."
     )
+    mmproj: Path | None = Field(
+        None, description="The projector (mmproj*.gguf) that makes the model see; by default the one that lies with it."
+    )
     engine: str | None = Field(None, description="The URL of an engine that runs already, or `fake:`.")
     engine_key: SecretStr | None = Field(None, description="The key of that engine, sent as a bearer token.")
+    engine_sees: bool | None = Field(
+        None, description="Whether that engine takes pictures; by default what it says of itself (vLLM says nothing)."
+    )
     llama_server: Path | None = Field(None, description="A `llama-server` binary to run instead of the built-in one.")
+    kv_dir: Path | None = Field(
+        None,
+        description="Where the built-in engine keeps computed prompts over a restart; nothing keeps them in memory.",
+    )
+    kv_mib: int | None = Field(
+        None,
+        ge=0,
+        description="MiB of computed prompts to keep beside the slots; by default what memory or disk allows.",
+    )
     window: int | None = Field(
         None,
         ge=256,
@@ -102,6 +133,7 @@ class Settings(BaseSettings):
         "describe",
         description="What becomes of a picture for a model that cannot see: `describe` it in words, or `refuse` it.",
     )
+    fetch: Fetch = Field(default_factory=Fetch, description="From where pictures and documents with a URL are fetched.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
     max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
     batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
@@ -136,6 +168,10 @@ class Settings(BaseSettings):
     otel_endpoint: str | None = Field(
         None, description="The URL of an OpenTelemetry collector (OTLP over HTTP); needs the extra `otel`."
     )
+
+    @property
+    def files_folder(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

@@ -21,15 +21,16 @@ from tests.fixtures.world import API_KEY
 def test_a_backup_of_a_running_server_serves_the_same_keys(tmp_path: Path):
     (tmp_path / "data").mkdir(mode=0o700)
     with serving(tmp_path / "data", "--fake") as served:
-        assert served.sdk().models.list().data
+        uploaded = served.sdk().files.upload(file=("a.txt", b"The grass is green."))
         told = run("db", "backup", str(tmp_path / "copy"), "--json", folder=tmp_path / "data")
     files = [Path(path) for path in json.loads(told.stdout)["files"]]
-    assert [path.name for path in files] == ["antiphon.db", "secret.key"]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600]
+    assert [path.name for path in files] == ["antiphon.db", "secret.key", "files"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600, 0o700]
     assert run("db", "check", folder=tmp_path / "copy").stdout == "The database is whole.\n"
     with serving(tmp_path / "copy", "--fake", keys=False, ANTIPHON_API_KEY=API_KEY) as served:
         assert "shown this once" not in served.printed
-        assert served.sdk().models.list().data
+        (file,) = served.sdk().files.list().data
+        assert file == uploaded
 
 
 def test_a_database_with_a_fault_is_told(tmp_path: Path):

@@ -90,6 +90,17 @@ def test_an_operators_mistake_is_one_sentence(arguments, variables, says, tmp_pa
     assert done.stderr.splitlines()[-1].startswith("antiphon: ")
 
 
+@pytest.mark.parametrize("how", ["flag", "variable", "file"])
+def test_a_projector_that_is_none_is_one_sentence(how: str, smollm2: Path, tmp_path: Path):
+    (tmp_path / "eyes.toml").write_text(f'mmproj = "{smollm2}"')
+    given = {"flag": ["--mmproj", str(smollm2)], "file": ["--config", str(tmp_path / "eyes.toml")]}.get(how, [])
+    variables = {"ANTIPHON_MMPROJ": str(smollm2)} if how == "variable" else {}
+    arguments = ["serve", "--model", str(smollm2), "--port", "0", "--data-dir", str(tmp_path), *given]
+    done = antiphon(*arguments, **variables)
+    assert done.returncode == 1
+    assert f"antiphon: {smollm2} is a model, and no projector: give its mmproj file with --mmproj.\n" in done.stderr
+
+
 def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF\x03\x00\x00\x00 and no more")

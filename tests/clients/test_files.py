@@ -10,9 +10,14 @@ from typing import Any
 import aiohttp
 import anthropic
 import pytest
+from tests.fixtures.pictures import encoded, said, sign
 
 from antiphon.core.clock import ManualClock
-from tests.fixtures.world import ADMIN_KEY, API_KEY, HEADERS, World
+from antiphon.core.scope import Scope
+from antiphon.features.files.service import Upload
+from tests.fixtures.looking import Looking
+from tests.fixtures.pdfs import lines, pdf
+from tests.fixtures.world import ADMIN_KEY, API_KEY, HEADERS, World, ask
 
 KEY = {"x-api-key": API_KEY, "anthropic-version": "2026-10-21"}
 TEXT = b"The grass is green. The sky is blue."
@@ -272,6 +277,51 @@ async def test_the_same_bytes_stay_until_the_last_file_of_them_is_deleted():
         assert await (await client.files.download(other.id)).read() == TEXT
         await client.files.delete(other.id)
         assert kept(world) == []
+
+
+async def test_a_message_names_files_by_id():
+    engine = Looking()
+    async with World(engine=engine) as world, world.sdk() as client:
+        text = await client.files.upload(file=("grass.txt", TEXT, "text/plain"))
+        paper = await client.files.upload(file=("sky.pdf", pdf([lines(["The sky is blue."])])))
+        photo = await client.files.upload(file=("sign.png", encoded(sign("EXIT"))))
+        blocks = [of_file("document", text.id), of_file("document", paper.id), of_file("image", photo.id)]
+        body = ask([*blocks, said("What is there?")], model="echo", max_tokens=1)
+        await client.messages.create(**body)
+        counted = await client.messages.count_tokens(model="echo", messages=body["messages"])
+    assert "The grass is green." in engine.text
+    assert '<page number="1">\nThe sky is blue.' in engine.text
+    assert engine.pictures[-1].width == 640
+    assert counted.input_tokens > 0
+
+
+@pytest.mark.parametrize("kind", ["document", "image"])
+async def test_a_file_that_is_gone_expired_or_another_workspaces_is_none_for_a_message(kind: str):
+    clock = ManualClock()
+    async with World(clock=clock) as world, world.sdk() as client:
+        gone = await client.files.upload(file=("a.pdf", b"%PDF-1.7"))
+        await client.files.delete(gone.id)
+        old = await client.files.upload(file=("a.pdf", b"%PDF-1.7"), expires_in_seconds=3600)
+        clock.advance(3600)
+        home = world.app.directory.home
+        elsewhere = Scope(home.organization_id, "wrkspc_01TheOther")
+        async with world.app.files.draft() as draft:
+            theirs = await world.app.files.add(elsewhere, draft, Upload("a.pdf", "application/pdf"))
+        for file_id, words in ((gone.id, "not found"), (old.id, "has expired"), (theirs.id, "not found")):
+            with pytest.raises(anthropic.NotFoundError, match=f"File `{file_id}` {words}."):
+                await client.messages.create(**ask([of_file(kind, file_id), said("?")]))
+
+
+async def test_a_file_of_another_kind_is_refused():
+    async with World() as world, world.sdk() as client:
+        made = await client.files.upload(file=("a.zip", b"PK\x03\x04 and so on"))
+        for kind in ("document", "image"):
+            with pytest.raises(anthropic.BadRequestError):
+                await client.messages.create(**ask([of_file(kind, made.id), said("?")]))
+
+
+def of_file(kind: str, file_id: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "source": {"type": "file", "file_id": file_id}} | fields
 
 
 async def test_a_client_that_leaves_in_mid_upload_leaves_nothing():

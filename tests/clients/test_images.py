@@ -11,8 +11,9 @@ from PIL import Image
 
 from antiphon.turn.attachments import Picture
 from antiphon.turn.pixels import num_tokens
+from tests.fixtures.images import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.looking import Looking
-from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
+from tests.fixtures.pdfs import lines, pdf
 from tests.fixtures.world import World, ask, text_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -240,3 +241,18 @@ async def test_a_file_that_is_not_there_is_the_apis_404():
     async with World() as world, world.sdk() as client:
         with pytest.raises(anthropic.NotFoundError, match="File `file_1` not found"):
             await client.messages.create(**ask([{"type": "image", "source": {"type": "file", "file_id": "file_1"}}]))
+
+
+async def test_an_uploaded_image_and_an_uploaded_document_are_shown_by_their_ids():
+    engine = Looking()
+    async with World(engine=engine) as world, world.sdk() as client:
+        image = await client.files.upload(file=("a.png", encoded(halves()), "image/png"))
+        paper = await client.files.upload(file=("a.pdf", pdf([lines(["Uploaded."])]), "application/pdf"))
+        notes = await client.files.upload(file=("a.txt", b"Plain notes.", "text/plain"))
+        content = [{"type": "image", "source": {"type": "file", "file_id": image.id}}]
+        content += [{"type": "document", "source": {"type": "file", "file_id": file.id}} for file in (paper, notes)]
+        await client.messages.create(**ask(content))
+    first, _ = engine.pictures
+    assert is_like(opened(first).getpixel((30, 5)), RED)
+    assert "Uploaded." in engine.text
+    assert "Plain notes." in engine.text

@@ -84,21 +84,22 @@ async def test_a_streamed_call_begins_empty_and_comes_in_whole_pairs():
 async def test_a_conversation_of_twelve_turns_with_parallel_calls():
     """Each turn two calls, each answered; the model reads the results and ends with them."""
     async with World() as world, world.sdk() as client:
-        messages: list[Any] = [{"role": "user", "content": "begin"}]
+        messages: list[Any] = []
         for turn in range(12):
+            asked = f'add {{"a": {turn}, "b": 1}} and say {{"text": "turn {turn}"}}'
+            messages.append({"role": "user", "content": asked})
             options: Any = {"model": "tool-caller", "max_tokens": 200, "tools": [ADD, SAY]}
-            reply = await client.messages.create(**options, messages=messages)
-            assert reply.stop_reason == "tool_use", turn
-            calls = [block.model_dump(exclude_none=True) for block in reply.content]
-            twin = calls[0] | {"id": f"toolu_twin{turn}"}
+            async with client.messages.stream(**options, messages=messages) as stream:
+                reply = await stream.get_final_message()
+            calls: list[Any] = list(reply.content)
+            assert [call.input for call in calls] == [{"a": turn, "b": 1}, {"text": f"turn {turn}"}]
             results = [
-                {"type": "tool_result", "tool_use_id": call["id"], "content": str(turn)} for call in (*calls, twin)
+                {"type": "tool_result", "tool_use_id": call.id, "content": f"{call.name}-{turn}"} for call in calls
             ]
-            messages += [{"role": "assistant", "content": [*calls, twin]}, {"role": "user", "content": results}]
-            answer = await client.messages.create(**options, messages=messages)
-            assert answer.stop_reason == "end_turn"
-            assert answer.content[0].text.split() == [str(turn)] * 2  # type: ignore[union-attr]
-            messages += [{"role": "assistant", "content": answer.content}, {"role": "user", "content": "again"}]
+            messages += [{"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+            answer: Any = await client.messages.create(**options, messages=messages)
+            assert (answer.stop_reason, answer.content[0].text) == ("end_turn", f"add-{turn}\nsay-{turn}")
+            messages.append({"role": "assistant", "content": answer.content})
 
 
 async def test_the_sdks_tool_runner_ends_with_the_answer():
@@ -218,6 +219,33 @@ async def test_without_parallel_calls_the_first_ends_the_reply():
         _, two = await world.post("/v1/messages", order(tools=[SAY]))
     assert [len(one["content"]), len(two["content"])] == [1, 2]
     assert two["content"][0]["id"] != two["content"][1]["id"]
+
+
+async def test_several_calls_may_come_where_one_is_demanded():
+    """The grammar lets others through behind the first, unless there may be one only."""
+    asked = 'Do add {"a": 1, "b": 2}, then say {"text": "x"} and add {"a": 3, "b": 4}.'
+    found = []
+    for choice in (
+        {"type": "any"},
+        {"type": "any", "disable_parallel_tool_use": True},
+        {"type": "tool", "name": "add"},
+    ):
+        async with World() as world:
+            _, message = await world.post("/v1/messages", ask(asked, tools=[ADD, SAY], tool_choice=choice))
+        assert message["stop_reason"] == "tool_use"
+        found.append([block["name"] for block in message["content"]])
+    assert found == [["add", "say", "add"], ["add"], ["add"]]
+
+
+async def test_what_a_demanded_call_is_made_to_begin_with_counts_as_written():
+    """`max_tokens` holds for all of the call."""
+    choice = {"type": "tool", "name": "add"}
+    async with World() as world:
+        _, whole = await world.post("/v1/messages", ask("hi", tools=[ADD], tool_choice=choice))
+        _, cut = await world.post("/v1/messages", ask("hi", tools=[ADD], tool_choice=choice, max_tokens=2))
+        _, free = await world.post("/v1/messages", ask("hi", model="tool-caller", tools=[ADD]))
+    assert abs(whole["usage"]["output_tokens"] - free["usage"]["output_tokens"]) <= 1  # words are cut at the opening
+    assert (cut["stop_reason"], cut["usage"]["output_tokens"]) == ("max_tokens", 2)
 
 
 async def test_stop_sequences_cut_text_and_never_a_call():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import Engine
+from antiphon.turn.attachments import Picture
 from antiphon.turn.chat import Chat, ChatCall, ChatTurn
 from antiphon.turn.pieces import ForcedCall, Grammar, Piece, Wish
 from antiphon.turn.tools.offer import OfferedTool
@@ -293,6 +295,20 @@ async def test_whatever_is_wished_the_reply_ends_and_counts_its_prompt_without_t
     assert not wish.opening or not "".join(piece.text for piece in pieces).startswith(wish.opening)
 
 
+@pytest.mark.parametrize("kind", ["fake", "llamacpp"])
+@pytest.mark.parametrize("max_tokens", [20, 3, 2, 1])
+async def test_an_opening_that_counts_is_part_of_what_may_be_written(kind: str, max_tokens: int):
+    wish = Wish(max_tokens, opening="one two three ", is_opening_counted=True)
+    async with any_engine(kind) as (engine, model):
+        pieces = await reply_to(engine, model, CHAT, wish)
+    counts = [piece.num_output for piece in pieces if piece.num_output]
+    assert counts == sorted(counts)
+    assert counts[-1] == max_tokens
+    assert len("".join(piece.text for piece in pieces).split()) == max(max_tokens - 3, 0)
+    assert pieces[-1].stop
+    assert pieces[-1].stop.cause == "length"
+
+
 async def test_llama_cpp_computes_the_opening_behind_the_prompt_and_is_given_the_grammar():
     bare = await body_of("llamacpp", TOOLED, Wish(5))
     body = await body_of("llamacpp", TOOLED, Wish(5, opening="one two three ", grammar=GRAMMAR))
@@ -306,3 +322,14 @@ async def test_a_plain_upstream_is_given_the_schema_the_demand_and_the_opening()
     assert body["response_format"]["json_schema"]["schema"] == GRAMMAR.schema
     assert body["tool_choice"]["function"] == {"name": "weather"}
     assert body["messages"][-1] == {"role": "assistant", "content": "I look. "}
+
+
+@all_dialects
+async def test_pictures_reach_the_upstream_in_their_order(dialect: str):
+    pictures = tuple(Picture(name, "image/png", name.encode(), 28, 28) for name in ("a", "b"))
+    turn = ChatTurn("user", "one MARK two MARK three", pictures=pictures)
+    sent = str(await body_of(dialect, Chat((turn,), mark="MARK"), Wish(5)))
+    places = [sent.find(b64encode(picture.data).decode()) for picture in pictures]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "MARK" not in sent

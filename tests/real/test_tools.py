@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, beta_tool
 from pydantic import BaseModel
 
+from antiphon.turn.script import MAX_CALLS
 from tests.fixtures.serving import Served, serving
 
 pytestmark = pytest.mark.real
@@ -57,15 +58,92 @@ def call(client: Anthropic, choice: Any, **fields: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "add"}])
-def test_a_demanded_call_is_valid_on_a_model_that_knows_no_tools(client: Anthropic, choice: Any):
-    message = call(client, choice)
-    (block,) = message.content
-    assert (block.type, message.stop_reason) == ("tool_use", "tool_use")
+ONE: Any = {"type": "any", "disable_parallel_tool_use": True}
+
+
+def check_call(block: Any) -> None:
+    assert block.type == "tool_use"
     if block.name == "add":
         assert {name: type(value) for name, value in block.input.items()} == {"a": int, "b": int}
     else:
-        assert block.input["unit"] in ("c", "f")
+        assert (block.name, block.input["unit"] in ("c", "f")) == ("get_weather", True)
+
+
+@pytest.mark.parametrize("choice", [ONE, {"type": "tool", "name": "add"}])
+def test_a_demanded_call_is_valid_on_a_model_that_knows_no_tools(client: Anthropic, choice: Any):
+    message = call(client, choice)
+    (block,) = message.content
+    check_call(block)
+    assert message.stop_reason == "tool_use"
+    assert len(block.model_dump_json()) / 8 < message.usage.output_tokens <= 120
+
+
+@pytest.mark.full
+def test_several_demanded_calls_are_valid_each(client: Anthropic):
+    """Of a model that never stops calling, there are eight."""
+    message = call(client, {"type": "any"}, max_tokens=600)
+    assert message.stop_reason == "tool_use"
+    assert 1 <= len(message.content) <= MAX_CALLS
+    for block in message.content:
+        check_call(block)
+
+
+@pytest.mark.parametrize("num_turns", [2, pytest.param(12, marks=pytest.mark.full)])
+def test_an_agent_goes_on_through_streamed_calls_and_their_results(client: Anthropic, num_turns: int):
+    """Each turn as many calls as the model makes, each answered; at the end it says something."""
+    messages: Any = [{"role": "user", "content": "Add 1 and 2, and tell me the weather in Paris."}]
+    for _ in range(num_turns):
+        with client.messages.stream(
+            model="claude-x",
+            max_tokens=70,
+            messages=messages,
+            tools=[WEATHER, ADD],
+            tool_choice={"type": "any"},
+            **GREEDY,
+        ) as stream:
+            fragments: dict[int, str] = {}
+            for event in stream:
+                if event.type == "content_block_delta" and event.delta.type == "input_json_delta":
+                    fragments[event.index] = fragments.get(event.index, "") + event.delta.partial_json
+            reply = stream.get_final_message()
+        done = reply.content if reply.stop_reason == "tool_use" else reply.content[:-1]
+        assert done
+        for index, block in enumerate(done):
+            check_call(block)
+            assert json.loads(fragments[index]) == block.input  # type: ignore[union-attr]
+        messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in done]})
+        results = [{"type": "tool_result", "tool_use_id": block.id, "content": "3"} for block in done]  # type: ignore[union-attr]
+        messages.append({"role": "user", "content": results})
+    answer = call(client, {"type": "none"}, messages=messages, max_tokens=20)
+    assert answer.content[0].type == "text"
+
+
+def test_the_sdks_tool_runner_runs_what_the_model_calls(client: Anthropic):
+    seen: list[tuple[int, int]] = []
+
+    @beta_tool
+    def add(a: int, b: int) -> str:
+        """Add two numbers.
+
+        Args:
+            a: one
+            b: the other
+        """
+        seen.append((a, b))
+        return str(a + b)
+
+    messages: Any = [{"role": "user", "content": "Add 17 and 25."}]
+    runner = client.beta.messages.tool_runner(
+        model="claude-x",
+        max_tokens=100,
+        tools=[add],
+        tool_choice=ONE,
+        messages=messages,
+        max_iterations=3,
+    )
+    replies = list(runner)
+    assert len(replies) == len(seen) == 3
+    assert all(isinstance(number, int) for pair in seen for number in pair)
 
 
 def test_the_prompt_is_the_same_for_every_choice_and_as_counted(client: Anthropic):
@@ -92,7 +170,7 @@ def test_a_document_has_its_schema(client: Anthropic):
 
 def test_a_strict_call_in_history_and_its_result_are_read(client: Anthropic):
     """The template of this model knows no tools: they are written out, and the conversation goes on."""
-    first = call(client, {"type": "any"})
+    first = call(client, ONE)
     (block,) = first.content
     messages: Any = [
         {"role": "user", "content": "What is the weather in Paris?"},
@@ -108,10 +186,10 @@ def test_a_strict_call_in_history_and_its_result_are_read(client: Anthropic):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("choice", ["auto", "any"])
-def test_a_model_that_knows_tools_calls_the_right_one(tmp_path: Path, qwen05: Path, choice: str):
+@pytest.mark.parametrize("choice", [{"type": "auto"}, ONE], ids=["auto", "any"])
+def test_a_model_that_knows_tools_calls_the_right_one(tmp_path: Path, qwen05: Path, choice: Any):
     with serving(tmp_path, "--model", str(qwen05)) as server, server.sdk() as client:
-        message = call(client, {"type": choice})
+        message = call(client, choice)
         (block,) = message.content
         assert (block.type, block.name, block.input["city"]) == ("tool_use", "get_weather", "Paris")
         with client.messages.stream(

@@ -48,7 +48,7 @@ def backup(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the database and the secret, while the server runs."""
+    """Copy the database, the secret and the uploaded files, while the server runs."""
     from antiphon.cli.books import with_database
     from antiphon.store import schema
     from antiphon.store.care import back_up
@@ -57,7 +57,7 @@ def backup(
     async def copy(database: Database) -> list[str]:
         if await schema.version(database) is None:
             raise OperatorError(f"There is nothing in {settings.data_dir} yet: start `antiphon serve` first.")
-        return [str(path) for path in back_up(database, settings.data_dir, folder)]
+        return [str(path) for path in back_up(database, settings.data_dir, folder, settings.files_folder)]
 
     with plain_errors():
         settings = load_settings(config, data_dir=data_dir)

@@ -1,6 +1,7 @@
 """The commands, with their options."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,12 +31,18 @@ app.command()(audit)
 @app.command()
 def serve(
     model: Annotated[str | None, typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
+    mmproj: Annotated[
+        Path | None, typer.Option(help="The projector (mmproj*.gguf) that makes the model see.", show_default=False)
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="The URL of an engine that runs already.")] = None,
     fake: Annotated[
         bool, typer.Option("--fake", help="Serve the scripted models: no weights, deterministic, fast.")
     ] = False,
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8484]")] = None,
+    kv_dir: Annotated[
+        Path | None, typer.Option(help="Keep computed prompts there, over a restart. [default: in memory]")
+    ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -44,8 +51,16 @@ def serve(
     from antiphon.cli.serve import serve as run
 
     with plain_errors():
+        wanted = "fake:" if fake else engine
         settings = load_settings(
-            config, model=model, engine="fake:" if fake else engine, host=host, port=port, data_dir=data_dir
+            config,
+            model=model,
+            mmproj=mmproj,
+            engine=wanted,
+            host=host,
+            port=port,
+            kv_dir=kv_dir,
+            data_dir=data_dir,
         )
         run(settings, as_json=as_json)
 

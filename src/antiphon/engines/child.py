@@ -23,6 +23,7 @@ from antiphon.engines.gguf import Plan
 from antiphon.engines.http import Upstream
 from antiphon.engines.protocol import EngineModel
 from antiphon.engines.runner import Config
+from antiphon.engines.saved import SavedPrompts
 from antiphon.turn.chat import Chat
 from antiphon.turn.pieces import Piece, Prompt, Wish
 
@@ -35,10 +36,15 @@ _CHECK_S = 2.0
 _HANG_S = 15.0  # without a sign of life, until a child counts as hung
 _STOP_S = 5.0
 _NUM_LOGS = 3
+_SAVE_EVERY_S, _SAVE_IDLE_S = 5.0, 10.0
+_LAST_SAVE_S = 10.0  # for all that is to outlive the server, when it ends
 
 
 class ChildEngine:
-    """The engine of one model file. `start` before use; `aclose` ends the child."""
+    """The engine of one model file. `start` before use; `aclose` ends the child.
+
+    With `saved` it moves prompts out of its slots and back; without, llama.cpp keeps what it likes.
+    """
 
     def __init__(
         self,
@@ -49,6 +55,8 @@ class ChildEngine:
         name: str,
         plan: Plan,
         binary: Path | None = None,
+        projector: Path | None = None,
+        saved: SavedPrompts | None = None,
     ) -> None:
         self._model_path = model_path
         self._log_path = data_dir / "logs" / "engine.log"
@@ -56,6 +64,8 @@ class ChildEngine:
         self._name = name
         self._plan = plan
         self._binary = binary
+        self._projector = projector
+        self.saved = saved
         self._tasks = TaskGroup()
         self._child: _Child | None = None
         self._has_old_log = True
@@ -69,16 +79,35 @@ class ChildEngine:
 
     async def start(self) -> None:
         """Return when the model can answer. Raises OperatorError, in one sentence, if it cannot be loaded."""
+        if self.saved:
+            self.saved.open()
         log.info("loading %s: %d slots of %d tokens each", self._name, self._plan.num_slots, self._plan.window)
         self._child = await self._launch()
         self._tasks.spawn(self._supervise(self._child), "engine supervisor")
+        if self.saved and self.saved.is_lasting:
+            self._tasks.spawn(self._save_idle(), "saved prompts")
 
     async def aclose(self) -> None:
         """End the child within 5 s, by force if need be."""
         await self._tasks.aclose()
         child, self._child = self._child, None
         if child:
+            await self._save_last(child)
             await child.stop()
+        if self.saved:
+            self.saved.close()
+
+    async def _save_idle(self) -> None:
+        while True:
+            await sleep(self._clock, _SAVE_EVERY_S)
+            if self._child:
+                await self._child.engine.save_idle(_SAVE_IDLE_S)
+
+    async def _save_last(self, child: "_Child") -> None:
+        if self.saved and self.saved.is_lasting:
+            with suppress(ApiError, TimeoutError):
+                async with asyncio.timeout(_LAST_SAVE_S):
+                    await child.engine.save_idle(0.0)
 
     async def models(self) -> tuple[EngineModel, ...]:
         return await self._engine().models()
@@ -140,7 +169,7 @@ class ChildEngine:
             self._has_old_log = False
         child = await _Child.spawn(self._log_path, self._name, self._config())
         try:
-            await child.wait_until_ready(self._clock)
+            await child.wait_until_ready(self._clock, self.saved)
         except BaseException:
             await child.stop()
             raise
@@ -154,10 +183,12 @@ class ChildEngine:
             "num_batch": self._plan.num_batch,
             "num_threads": self._plan.num_threads,
             "num_checkpoints": self._plan.num_checkpoints,
-            "cache_mib": self._plan.cache_mib,
+            "cache_mib": 0 if self.saved else self._plan.cache_mib,  # it would not ask whose a prompt was
+            "save_folder": str(self.saved.folder) if self.saved else None,
             "key": secrets.token_urlsafe(32),
             "parent": os.getpid(),
             "binary": str(self._binary) if self._binary else None,
+            "projector": str(self._projector) if self._projector else None,
         }
 
 
@@ -197,13 +228,13 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def wait_until_ready(self, clock: Clock) -> None:
+    async def wait_until_ready(self, clock: Clock, saved: SavedPrompts | None = None) -> None:
         """Raises OperatorError if the process ends before it can answer. Loading takes as long as it takes."""
         assert self._process.stdout
         line = await self._process.stdout.readline()
         if line:
             self._upstream = Upstream(json.loads(line)["url"], self._key)
-            self.engine = LlamaCpp(self._upstream, name=self._name)
+            self.engine = LlamaCpp(self._upstream, name=self._name, clock=clock, saved=saved)
         while line and self._process.returncode is None:
             if await self._is_healthy():
                 await self.engine.models()

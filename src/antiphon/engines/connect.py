@@ -13,7 +13,9 @@ from antiphon.engines.dialects.llamacpp import LlamaCpp
 from antiphon.engines.dialects.plain import Plain
 from antiphon.engines.fake import FakeEngine
 from antiphon.engines.http import Upstream
+from antiphon.engines.keeping import saved_prompts
 from antiphon.engines.models import find_model
+from antiphon.engines.projector import read_projector
 from antiphon.engines.protocol import Engine, EngineModel
 from antiphon.settings import Settings
 
@@ -41,10 +43,28 @@ async def connect(settings: Settings, clock: Clock) -> Connected:
 
 async def _start_child(settings: Settings, clock: Clock) -> Connected:
     model = await find_model(settings.model, settings.data_dir)
+    file = settings.mmproj or model.projector
+    projector = read_projector(file) if file else None
     plan = gguf.plan(
-        model.path, gguf.available_bytes(), gguf.num_cores(), window=settings.window, num_slots=settings.slots
+        model.path,
+        gguf.available_bytes(),
+        gguf.num_cores(),
+        window=settings.window,
+        num_slots=settings.slots,
+        extra_bytes=projector.memory_bytes if projector else 0,
+        min_batch=projector.min_batch if projector else 0,
     )
-    engine = ChildEngine(model.path, settings.data_dir, clock, name=model.name, plan=plan, binary=settings.llama_server)
+    saved = None if file else saved_prompts(settings, model.path, plan, clock)  # the server saves no pictures
+    engine = ChildEngine(
+        model.path,
+        settings.data_dir,
+        clock,
+        name=model.name,
+        plan=plan,
+        binary=settings.llama_server,
+        projector=file,
+        saved=saved,
+    )
     try:
         await engine.start()
         return engine, await _wait_for(engine.models, "The built-in engine", clock)
@@ -60,7 +80,7 @@ async def _connect_url(settings: Settings, url: SplitResult, clock: Clock) -> Co
     upstream = Upstream(url.geturl().rstrip("/").removesuffix("/v1"), key)
     where = f"The engine at {url.scheme}://{url.netloc.rpartition('@')[2]}"
     try:
-        return await _wait_for(lambda: _speak(upstream, settings, where), where, clock)
+        return await _wait_for(lambda: _speak(upstream, settings, where, clock), where, clock)
     except BaseException:
         await upstream.aclose()
         raise
@@ -92,7 +112,7 @@ async def _wait_for(ask: Callable[[], Awaitable[T]], who: str, clock: Clock) -> 
         await sleep(clock, _RETRY_S)
 
 
-async def _speak(upstream: Upstream, settings: Settings, where: str) -> Connected:
+async def _speak(upstream: Upstream, settings: Settings, where: str, clock: Clock) -> Connected:
     """The dialect that the engine knows: llama.cpp tells itself by `/props`."""
     status = await upstream.status_of("/v1/models")
     if status in (401, 403) or await upstream.status_of("/props") == 401:
@@ -102,7 +122,12 @@ async def _speak(upstream: Upstream, settings: Settings, where: str) -> Connecte
     if status != 200:
         raise OperatorError(f"{where} answers /v1/models with status {status}: is this an engine's URL?")
     is_llamacpp = await _is_llamacpp(upstream)
-    engine = LlamaCpp(upstream) if is_llamacpp else Plain(upstream, num_slots=settings.slots or _DEFAULT_NUM_SLOTS)
+    num_slots = settings.slots or _DEFAULT_NUM_SLOTS
+    engine = (
+        LlamaCpp(upstream, clock=clock)
+        if is_llamacpp
+        else Plain(upstream, num_slots=num_slots, sees=settings.engine_sees)
+    )
     return engine, await engine.models()
 
 

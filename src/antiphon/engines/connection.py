@@ -173,14 +173,15 @@ class Pool:
         self._address = (host, port)
         self._tls = tls
         self._open: set[Connection] = set()
-        self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """Since when; the oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def take(self) -> Connection | None:
         """A connection that was kept and, as far as is known here, is still open."""
         while self._idle:
-            connection, timer = self._idle.pop()
-            timer.cancel()
+            connection, _ = self._idle.pop()
             if connection.is_reusable:
                 return connection
             self._drop(connection)
@@ -202,16 +203,29 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Keep `connection` if it is good for another request; close it at once if not."""
         if connection.is_reusable and len(self._idle) < _MAX_IDLE and not self._is_closed:
-            timer = asyncio.get_running_loop().call_later(_IDLE_S, connection.close)
-            self._idle.append((connection, timer))
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+            if not self._timer:
+                self._look_in(_IDLE_S)
         else:
             self._drop(connection)
+
+    def _look_in(self, seconds: float) -> None:
+        """One timer for all that are idle, which costs a request nothing."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._drop_old)
+
+    def _drop_old(self) -> None:
+        self._timer = None
+        old_at = asyncio.get_running_loop().time() - _IDLE_S
+        while self._idle and self._idle[0][1] <= old_at:
+            self._drop(self._idle.pop(0)[0])
+        if self._idle:
+            self._look_in(self._idle[0][1] - old_at)
 
     def close(self) -> None:
         """Close every connection, also those in use; there will be no others."""
         self._is_closed = True
-        for _, timer in self._idle:
-            timer.cancel()
+        if self._timer:
+            self._timer.cancel()
         self._idle.clear()
         for connection in self._open:
             connection.close()

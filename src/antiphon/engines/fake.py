@@ -7,7 +7,7 @@ costs the API's models.
 import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from itertools import cycle, islice, takewhile, zip_longest
 
@@ -69,8 +69,8 @@ class FakeEngine:
         yield [Piece(progress=Progress(len(tokens), len(tokens), num_cached))]
         pace_s = SLOW_PACE_S if model == "slow" else 0.0
         script, fails_after = _script(model, chat, wish)
-        num_output = 0
-        async with aclosing(self._paced(islice(script, wish.max_tokens), pace_s)) as bursts:
+        num_output = min(len(words(wish.opening)), wish.max_tokens) if wish.is_opening_counted else 0
+        async with aclosing(self._paced(islice(script, wish.max_tokens - num_output), pace_s)) as bursts:
             async for burst in bursts:
                 if fails_after is not None and num_output + len(burst) > fails_after:
                     yield _pieces(burst[: fails_after - num_output], num_output) or [Piece()]
@@ -150,7 +150,8 @@ def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | No
 def _text(model: str, chat: Chat, wish: Wish) -> str | None:
     """All that it says, with what it was made to begin with; None for words without end."""
     if wish.forced:
-        return _call(next(tool for tool in chat.callable if wish.forced.name in (None, tool.name)))
+        allowed = [tool for tool in chat.callable if wish.forced.name in (None, tool.name)]
+        return _asked_calls(chat, allowed) or _call(allowed[0])
     if wish.grammar and wish.grammar.schema is not None:
         return wish.opening + json.dumps(sample_of(wish.grammar.schema))
     if model in ("lorem", "slow"):
@@ -160,7 +161,7 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
         found = _just_found(chat)
         if found:
             return _call(found)
-        return (_asked_call(chat) or _call(chat.callable[0])) if result is None else result
+        return (_asked_calls(chat, chat.callable) or _call(chat.callable[0])) if result is None else result
     said = _last_user_text(chat) or "ok"
     if model == "json":
         return json.dumps({"text": said})
@@ -179,15 +180,16 @@ def _cited(sources: Sources) -> str:
     return " ".join(f"{sources.cite(first, first)[0]['cited_text']} {label(first)}" for first in firsts) or "ok"
 
 
-def _asked_call(chat: Chat) -> str | None:
-    """The call that the last user text spells out, as in `Read {"path": "a.txt"}`."""
+def _asked_calls(chat: Chat, allowed: Sequence[OfferedTool]) -> str:
+    """The calls that the last user text spells out, as in `Read {"path": "a.txt"}`; "" for none."""
     text = _last_user_text(chat)
-    for tool in chat.callable:
-        for match in re.finditer(rf"\b{re.escape(tool.name)}\s*(?=\{{)", text):
-            with suppress(ValueError):
-                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
-                return HERMES.call(tool.name, json.dumps(arguments))
-    return None
+    names = "|".join(re.escape(tool.name) for tool in allowed)
+    calls: list[str] = []
+    for match in re.finditer(rf"\b({names})\s*(?=\{{)", text):
+        with suppress(ValueError):
+            arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
+            calls.append(HERMES.call(match[1], json.dumps(arguments)))
+    return "\n".join(calls)
 
 
 def _results(chat: Chat) -> str | None:

@@ -60,34 +60,49 @@ class Plan:
 def read_header(path: Path) -> Header:
     """Raises OperatorError if `path` is not a whole GGUF header."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _header(_Reader(data).read(), _num_bytes(path))
+        return _header(read_entries(path), _num_bytes(path))
     except OSError as error:
         raise OperatorError(f"The model {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise OperatorError(f"{path} is not a GGUF model, or only a part of one: fetch it again.") from error
 
 
+def read_entries(path: Path) -> dict[str, Any]:
+    """What stands before the vocabulary. Raises OSError, or ValueError and its like where that is no GGUF header."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _Reader(data).read()
+
+
 def plan(
-    path: Path, available_bytes: int, num_cores: int, *, window: int | None = None, num_slots: int | None = None
+    path: Path,
+    available_bytes: int,
+    num_cores: int,
+    *,
+    window: int | None = None,
+    num_slots: int | None = None,
+    extra_bytes: int = 0,
+    min_batch: int = 0,
 ) -> Plan:
     """The model's own window in four slots, or as much of it as fits: fewer slots first, then a smaller window.
 
-    `window` and `num_slots` are the user's own wishes; `num_slots` is kept as it is. Raises OperatorError.
+    `window` and `num_slots` are the user's own wishes; `num_slots` is kept as it is. `extra_bytes` are needed beside
+    the model. Raises OperatorError.
     """
     header = read_header(path)
-    free = int(available_bytes * _SHARE) - header.num_bytes - _OVERHEAD_BYTES
+    fixed_bytes = header.num_bytes + extra_bytes + _OVERHEAD_BYTES
+    free = int(available_bytes * _SHARE) - fixed_bytes
     token_bytes = max(1, header.kv_values * _KV_BYTES)
     wanted = min(window or header.window, header.window)
     slots, tokens = _fit(wanted, free // token_bytes, num_slots)
     if tokens < min(wanted, _MIN_WINDOW):
-        need = header.num_bytes + _OVERHEAD_BYTES + _MIN_WINDOW * token_bytes * slots
+        need = fixed_bytes + _MIN_WINDOW * token_bytes * slots
         raise OperatorError(
             f"The model {path.name} needs about {need / _SHARE / 1e9:.1f} GB of free memory, and there are "
             f"{available_bytes / 1e9:.1f} GB: free some, or take a smaller model."
         )
     left = free - tokens * slots * token_bytes
-    return Plan(tokens, slots, _num_batch(header, num_cores), num_cores, min(_MAX_CACHE_MIB, left // 2 >> 20))
+    num_batch = max(min_batch, _num_batch(header, num_cores))
+    return Plan(tokens, slots, num_batch, num_cores, min(_MAX_CACHE_MIB, left // 2 >> 20))
 
 
 def _fit(window: int, num_tokens: int, num_slots: int | None) -> tuple[int, int]:

@@ -27,10 +27,11 @@ log = logging.getLogger("antiphon.engines")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model on disk, and the name that it is served under."""
+    """A model on disk, and the name that it is served under. `projector` is the file that makes it see."""
 
     name: str
     path: Path
+    projector: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def look(name: str, folder: Path) -> ModelFile | None:
         return ModelFile(name.lower(), path) if is_whole else None
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and path.is_file():
-        return ModelFile(_served_name(path), path)
+        return ModelFile(_served_name(path), path, _projector_beside(path))
     known = ", ".join(_WHEELS)
     raise OperatorError(
         f"There is no model {name!r}: give a path to a .gguf file, hf:org/repo[:quant], or one of {known}."
@@ -175,8 +176,11 @@ def _hub_place(spec: str, folder: Path) -> tuple[str, str, Path]:
 def _look_for_hub(spec: str, folder: Path) -> ModelFile | None:
     """One that was fetched once is kept."""
     _, quant, folder = _hub_place(spec, folder)
-    name = _choose([path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")], quant)
-    return ModelFile(_served_name(Path(name)), folder / name) if name else None
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
+    if not (name := _choose(names, quant)):
+        return None
+    projector = _choose_projector(names, name)
+    return ModelFile(_served_name(Path(name)), folder / name, folder / projector if projector else None)
 
 
 def _fetch_from_hub(spec: str, folder: Path) -> None:
@@ -188,7 +192,9 @@ def _fetch_from_hub(spec: str, folder: Path) -> None:
     try:
         names = [name for name in HfApi().list_repo_files(repo) if name.endswith(".gguf")]
         if name := _choose(names, quant):
-            for part in _parts(name):
+            projector = _choose_projector(names, name)
+            # First: where the weights are, nothing else is asked for again.
+            for part in [*([projector] if projector else []), *_parts(name)]:
                 HfApi().hf_hub_download(repo, part, local_dir=folder)  # pyright: ignore[reportUnknownMemberType]
             return
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
@@ -207,13 +213,38 @@ _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
 def _choose(names: Sequence[str], quant: str) -> str | None:
     """The file for `quant`; without one, the usual one, or the only one that there is. Of a split model, part one."""
-    weights = [name for name in names if "mmproj" not in name.lower() and not _LATER_PART.search(name)]
+    weights = [name for name in names if not _is_projector(name) and not _LATER_PART.search(name)]
     whole = [name for name in weights if set(_parts(name)) <= set(names)]
     wanted = re.compile(rf"(?<![a-z0-9]){re.escape(quant or _QUANT)}(?![a-z0-9_])", re.IGNORECASE)
     found = [name for name in whole if wanted.search(name)]
     if not found and not quant and len(whole) == 1:
         return whole[0]
     return min(found, default=None)
+
+
+def _is_projector(name: str) -> bool:
+    return "mmproj" in name.lower()
+
+
+def _choose_projector(names: Sequence[str], weights: str) -> str | None:
+    """The projector of a repository, best one in the folder of the weights, and as half floats: those lose nothing."""
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        is_near = Path(name).parent == Path(weights).parent
+        return not is_near, not _HALF.search(name), name
+
+    return min(filter(_is_projector, names), key=rank, default=None)
+
+
+_HALF = re.compile(r"(?<![a-z0-9])f16(?![a-z0-9_])", re.IGNORECASE)
+
+
+def _projector_beside(path: Path) -> Path | None:
+    """`mmproj*.gguf` in the folder of a model, where there is no other, and no other model that it could belong to."""
+    names = {beside.name for beside in path.parent.glob("*.gguf")} - set(_parts(path.name))
+    if len(names) != 1 or not (name := names.pop()).lower().startswith("mmproj"):
+        return None
+    return path.with_name(name)
 
 
 def _parts(name: str) -> list[str]:

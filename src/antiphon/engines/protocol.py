@@ -60,3 +60,10 @@ class Engine(Protocol):
 def silent(piece: Piece) -> Piece:
     """`piece` in a call that may write nothing: an engine still makes one token, which is left out."""
     return Piece("", 0, piece.progress, piece.stop and piece.stop._replace(cause="length"))
+
+
+def later(piece: Piece, num_before: int) -> Piece:
+    """`piece`, where so many tokens count as written before it."""
+    if num_before and (piece.num_output or piece.stop):
+        return piece._replace(num_output=num_before + piece.num_output)
+    return piece

@@ -14,6 +14,7 @@ _TOO_LONG = re.compile(
     re.DOTALL,
 )
 """vLLM's and SGLang's sentence, and llama.cpp's."""
+_UNREADABLE = "Failed to load image"  # llama.cpp's
 
 
 def refusal(content: bytes) -> ApiError:
@@ -22,6 +23,8 @@ def refusal(content: bytes) -> ApiError:
     if found := _TOO_LONG.search(words):
         num, most = found["num"] or found["num2"], found["most"] or found["most2"]
         return invalid(f"prompt is too long: {num} tokens > {most} maximum")
+    if words.startswith(_UNREADABLE):
+        return invalid("Could not process image")
     return invalid(f"The engine refused the request: {words[:_MAX_CHARS]}")
 
 

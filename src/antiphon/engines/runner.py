@@ -28,13 +28,16 @@ class Config(TypedDict):
     num_threads: int
     num_checkpoints: int
     cache_mib: int
+    save_folder: str | None
     key: str
     parent: int
     binary: str | None
+    projector: str | None
 
 
 def main() -> None:
     config: Config = json.loads(_read_line())
+    os.umask(0o077)  # what it saves of prompts is nobody else's
     _die_with(config["parent"])
     if config["binary"]:
         _become(config["binary"], config)
@@ -87,6 +90,8 @@ def _serve(config: Config) -> Any:
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = config["model"]
+    if config["projector"]:
+        params.mmproj.path = config["projector"]
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [config["key"]]
     params.n_parallel, params.n_ctx = config["num_slots"], config["window"] * config["num_slots"]
     params.kv_unified = params.ui = params.fit_params = False
@@ -97,6 +102,8 @@ def _serve(config: Config) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
+    if config["save_folder"]:
+        params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
 
 
@@ -114,7 +121,7 @@ def _become(binary: str, config: Config) -> None:
 
 def _flags(config: Config, port: int, key_file: str) -> list[str]:
     """Few, and none that is new: the binary may be an old one, and knows its own devices best."""
-    flags = {
+    flags: dict[str, str | int] = {
         "--model": config["model"],
         "--host": "127.0.0.1",
         "--port": port,
@@ -126,6 +133,10 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         "--threads": config["num_threads"],
         "--cache-ram": config["cache_mib"],
     }
+    if config["projector"]:
+        flags["--mmproj"] = config["projector"]
+    if config["save_folder"]:
+        flags["--slot-save-path"] = config["save_folder"] + os.sep
     return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
 
 

@@ -23,6 +23,9 @@ class Rates(NamedTuple):
     output: Rate = (0, 1)
 
 
+FREE = Rates()
+
+
 class Costs(NamedTuple):
     """Nano-dollars, for each kind of token."""
 
@@ -31,6 +34,9 @@ class Costs(NamedTuple):
     cache_write_5m: int
     cache_write_1h: int
     output: int
+
+
+_NOTHING = Costs(0, 0, 0, 0, 0)
 
 
 class Prices:
@@ -52,7 +58,7 @@ class Prices:
         for pattern, price in self._prices:
             if pattern.fullmatch(model):
                 return _rates(price, 1 - price.batch_discount if service_tier == "batch" else Decimal(1))
-        return Rates()
+        return FREE
 
 
 def _rank(name: str) -> tuple[bool, int]:
@@ -78,6 +84,8 @@ def _rate(dollars: Decimal) -> Rate:
 
 
 def cost_of(rates: Rates, usage: Usage) -> Costs:
+    if rates is FREE:
+        return _NOTHING
     return Costs(
         _cost(usage.input_tokens, rates.input),
         _cost(usage.cache_read, rates.cache_read),

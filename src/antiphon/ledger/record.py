@@ -78,13 +78,14 @@ class Entry(NamedTuple):
         """The minute since the epoch in which it ended: the one that it counts into."""
         return int(self.end.ended_at // _MINUTE_S)
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> tuple[Any, ...]:
+        """Its values, in the order of COLUMNS."""
         start, end = self
         counts: tuple[int, ...] = end.counts
         if max(counts) > _MOST or min(counts) < 0:
             counts = tuple([max(0, min(count, _MOST)) for count in counts])
         facts = (end.latency_ms, end.first_token_ms, end.ending, self.minute, _context_window(end.counts))
-        return dict(zip(COLUMNS, (*start[:-1], *facts, *counts), strict=True))
+        return (*start[:-1], *facts, *counts)
 
 
 COLUMNS = (

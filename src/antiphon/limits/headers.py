@@ -21,21 +21,28 @@ class Gauge(NamedTuple):
 
 def rate_headers(
     requests: Gauge | None, input_tokens: Gauge | None, output_tokens: Gauge | None, now_s: float
-) -> list[Header]:
+) -> tuple[Header, ...]:
     """Three headers for each that is limited, and three for the scarcer of the two kinds of tokens.
 
     Tokens are told to the nearest thousand. `now_s` is the time of day.
     """
-    headers: list[Header] = []
-    if requests:
-        headers += _headers(_REQUESTS, requests, int(requests.level), now_s)
-    if scarcer := min(filter(None, (input_tokens, output_tokens)), default=None):
-        headers += _headers(_TOKENS, scarcer, _in_thousands(scarcer), now_s)
-    if input_tokens:
-        headers += _headers(_INPUT_TOKENS, input_tokens, _in_thousands(input_tokens), now_s)
-    if output_tokens:
-        headers += _headers(_OUTPUT_TOKENS, output_tokens, _in_thousands(output_tokens), now_s)
-    return headers
+    inputs = _in_thousands(input_tokens, now_s) if input_tokens else None
+    outputs = _in_thousands(output_tokens, now_s) if output_tokens else None
+    is_input_scarcer = output_tokens is None or (input_tokens is not None and input_tokens <= output_tokens)
+    exact = _told(requests, int(requests.level), now_s) if requests else None
+    return _written(exact, inputs if is_input_scarcer else outputs, inputs, outputs)
+
+
+_Told = tuple[int, int, int]
+"""(limit, how many are left, when it is full again in seconds since the epoch)"""
+
+
+def _in_thousands(gauge: Gauge, now_s: float) -> _Told:
+    return _told(gauge, min((int(gauge.level) + 500) // 1000 * 1000, gauge.limit), now_s)
+
+
+def _told(gauge: Gauge, num_left: int, now_s: float) -> _Told:
+    return gauge.limit, max(0, num_left), whole_seconds(now_s + gauge.full_in_s)
 
 
 _Names = tuple[bytes, bytes, bytes]
@@ -46,28 +53,19 @@ def _names(kind: str) -> _Names:
     return stem + b"limit", stem + b"remaining", stem + b"reset"
 
 
-_REQUESTS = _names("requests")
-_TOKENS = _names("tokens")
-_INPUT_TOKENS = _names("input-tokens")
-_OUTPUT_TOKENS = _names("output-tokens")
-
-
-def _headers(names: _Names, gauge: Gauge, num_left: int, now_s: float) -> tuple[Header, Header, Header]:
-    return _written(names, gauge.limit, max(0, num_left), whole_seconds(now_s + gauge.full_in_s))
+_NAMES = tuple(map(_names, ("requests", "tokens", "input-tokens", "output-tokens")))
 
 
 @lru_cache(maxsize=1024)
-def _written(names: _Names, limit: int, remaining: int, reset_s: int) -> tuple[Header, Header, Header]:
+def _written(*kinds: _Told | None) -> tuple[Header, ...]:
     """Many replies of a second tell the same."""
-    return (
-        (names[0], b"%d" % limit),
-        (names[1], b"%d" % remaining),
-        (names[2], rfc3339(reset_s).encode()),
-    )
-
-
-def _in_thousands(gauge: Gauge) -> int:
-    return min((int(gauge.level) + 500) // 1000 * 1000, gauge.limit)
+    headers: list[Header] = []
+    for names, told in zip(_NAMES, kinds, strict=True):
+        if told:
+            limit, remaining, reset_s = told
+            values = (b"%d" % limit, b"%d" % remaining, rfc3339(reset_s).encode())
+            headers += zip(names, values, strict=True)
+    return tuple(headers)
 
 
 def whole_seconds(seconds: float) -> int:

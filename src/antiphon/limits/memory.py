@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError
 from antiphon.limits.bucket import Bucket
-from antiphon.limits.headers import Gauge, Header, Headers, rate_headers
+from antiphon.limits.headers import Gauge, Headers, rate_headers
 from antiphon.limits.policy import Party
 from antiphon.limits.protocol import OUTPUT_STEP, Used
 from antiphon.limits.refusal import Shortage, refusal
@@ -45,7 +45,7 @@ class MemoryLimits:
             self._calls.sweep(now_s)
         return call
 
-    async def count(self, parties: Sequence[Party], model_class: str) -> list[Header]:
+    async def count(self, parties: Sequence[Party], model_class: str) -> Headers:
         now_s = self._clock.monotonic()
         accounts = self._counts.accounts(parties, model_class, now_s)
         try:
@@ -53,7 +53,7 @@ class MemoryLimits:
         finally:
             self._counts.sweep(now_s)
 
-    def _count(self, accounts: list[Account], model_class: str, now_s: float) -> list[Header]:
+    def _count(self, accounts: list[Account], model_class: str, now_s: float) -> Headers:
         buckets = [account.requests for account in accounts if account.requests]
         shortages = list(_request_shortages(accounts, now_s))
         if not shortages:
@@ -112,7 +112,7 @@ class MemoryReservation:
         _charge(self._input_tokens, self._num_input, now_s)
 
     @property
-    def headers(self) -> list[Header]:
+    def headers(self) -> Headers:
         now_s = self._clock.monotonic()
         return rate_headers(
             _scarcest(self._requests, now_s),
@@ -152,10 +152,13 @@ def _charge(buckets: list[Bucket], num: int, now_s: float) -> None:
 
 
 def _scarcest(buckets: list[Bucket], now_s: float) -> Gauge | None:
-    if not buckets:
-        return None
-    gauges = [Gauge(bucket.level(now_s), bucket.capacity, bucket.seconds_until_full(now_s)) for bucket in buckets]
-    return gauges[0] if len(gauges) == 1 else min(gauges)
+    if len(buckets) == 1:
+        return _gauge(buckets[0], now_s)
+    return min([_gauge(bucket, now_s) for bucket in buckets], default=None)
+
+
+def _gauge(bucket: Bucket, now_s: float) -> Gauge:
+    return Gauge(bucket.level(now_s), bucket.capacity, bucket.seconds_until_full(now_s))
 
 
 def _shortages(accounts: list[Account], num_input: int, now_s: float) -> Iterator[Shortage]:

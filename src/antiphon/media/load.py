@@ -1,14 +1,18 @@
 """From a source to its bytes: sent along, uploaded before, or somewhere on the web."""
 
 import asyncio
+import logging
 from hashlib import sha256
 from typing import NamedTuple
 
 from antiphon.core.scope import Scope
 from antiphon.media import words
-from antiphon.media.files import FileReader
+from antiphon.media.fetch import Fetcher, TooLong, Unreachable
+from antiphon.media.files import FileReader, not_found
 from antiphon.wire.content import Base64Image, Base64Pdf, FileSource, ImageBlock, UrlSource
 from antiphon.wire.media import MAX_IMAGE_BYTES, Place, check_image_size
+
+log = logging.getLogger("antiphon.media")
 
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 _LONG = 65_536
@@ -26,8 +30,9 @@ class Loaded(NamedTuple):
 
 
 class Loader:
-    def __init__(self, files: FileReader) -> None:
+    def __init__(self, files: FileReader, fetcher: Fetcher) -> None:
         self._files = files
+        self._fetcher = fetcher
 
     async def load(self, scope: Scope, place: Place) -> Loaded:
         """Raises the API's errors for what is not there, too large or out of reach."""
@@ -36,16 +41,30 @@ class Loader:
                 return await _sent(source)
             case FileSource(file_id=file_id):
                 return await self._stored(scope, place, file_id)
-            case UrlSource():
-                raise words.unreachable()
+            case UrlSource(url=url):
+                return await self._fetched(place, url)
             case _:
                 raise AssertionError("only what has to be read is loaded")
 
     async def _stored(self, scope: Scope, place: Place, file_id: str) -> Loaded:
         file = await self._files.read(scope, file_id)
         check_size(place, file.num_bytes)
-        data = await asyncio.to_thread(file.path.read_bytes)
+        try:
+            data = await asyncio.to_thread(file.path.read_bytes)
+        except FileNotFoundError:  # it was deleted in this moment
+            raise not_found(file_id) from None
         return Loaded(data, await _digest(data), media_type=file.media_type, file_id=file_id)
+
+    async def _fetched(self, place: Place, url: str) -> Loaded:
+        try:
+            data = await self._fetcher.fetch(url, max_bytes(place))
+        except TooLong as error:
+            check_size(place, error.num_bytes)
+            raise words.unreachable() from error
+        except Unreachable as error:
+            log.info("a URL was not fetched: %s", error)
+            raise words.unreachable() from error
+        return Loaded(data, await _digest(data))
 
 
 async def _sent(source: Base64Image | Base64Pdf) -> Loaded:

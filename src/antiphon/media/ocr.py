@@ -9,6 +9,7 @@ from antiphon.turn.attachments import Picture
 log = logging.getLogger("antiphon.media")
 
 _KEPT_BYTES = 8 * MIB
+_MAX_CPU_S = 60.0
 _HINT = "text in pictures is not read: install antiphon[ocr] to have it read for models that cannot see"
 
 
@@ -23,7 +24,7 @@ class Ocr:
         key = (workspace_id, picture.digest)
         if (text := self._kept.get(key)) is not None or not self._is_there:
             return text
-        answer = await self._sandbox.run(workspace_id, Job("text", picture.data))
+        answer = await self._sandbox.run(workspace_id, Job("text", picture.data, _MAX_CPU_S))
         if answer.fields.get("refused") == "no_ocr":
             self._is_there = False
             log.warning(_HINT)

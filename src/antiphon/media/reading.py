@@ -13,7 +13,7 @@ from antiphon.media.ocr import Ocr
 from antiphon.media.pdfs import Pdfs
 from antiphon.media.pictures import Pictures
 from antiphon.turn.attachments import NO_ATTACHMENTS, Attachments, Document, Page, Picture, key_of
-from antiphon.wire.content import ContentSource, ImageBlock, PlainText
+from antiphon.wire.content import ContentSource, DocumentBlock, ImageBlock, PlainText
 from antiphon.wire.media import Place, check_number, check_pages, max_side, oversized
 
 _NUM_AT_ONCE = 4
@@ -102,11 +102,15 @@ class _Reading:
         return described(seen, await media.ocr.read(workspace_id, seen.picture))
 
     async def _document(self, place: Place) -> Document:
+        assert isinstance(place.block, DocumentBlock)
         loaded = await self._media.loader.load(self._scope, place)
         if loaded.media_type == "text/plain":
             return Document((Page(loaded.data.decode("utf-8", "replace")),), is_paged=False, file_id=loaded.file_id)
-        sees, workspace_id = self._audience.sees, self._scope.workspace_id
-        pages = await self._media.pdfs.read(workspace_id, place, loaded, is_seen=sees, check=self._check_pages)
+        sees, citations = self._audience.sees, place.block.citations
+        is_cited = bool(citations and citations.enabled)
+        pages = await self._media.pdfs.read(
+            self._scope.workspace_id, place, loaded, is_seen=sees, is_cited=is_cited, check=self._check_pages
+        )
         return Document(pages, is_paged=True, file_id=loaded.file_id)
 
     def _check_pages(self, place: Place, num_pages: int) -> None:

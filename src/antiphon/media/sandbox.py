@@ -28,22 +28,25 @@ class Gate(Protocol):
 
 
 class Limits(NamedTuple):
-    """Of one child; the times are those of one job. `wall_s` is longer, for a machine may be busy."""
+    """Of one child. `wall_s` is for one job: far longer than what it may compute, for a machine may be busy."""
 
     memory_bytes: int = 1536 * MIB
-    cpu_s: int = 10
-    wall_s: float = 30.0
+    wall_s: float = 60.0
 
 
-OCR_LIMITS = Limits(memory_bytes=6 * 1024 * MIB, cpu_s=60, wall_s=120.0)
+OCR_LIMITS = Limits(memory_bytes=6 * 1024 * MIB, wall_s=180.0)
 """It only reads pictures that another child has made, with libraries that map much more memory than they use."""
 
 
 class Job(NamedTuple):
-    """`data` is in base64 if `is_base64`: it is decoded where it costs nobody's time."""
+    """`data` is in base64 if `is_base64`: it is decoded where it costs nobody's time.
+
+    `cpu_s` of processor time is all that it may take.
+    """
 
     name: str
     data: bytes
+    cpu_s: float
     is_base64: bool = False
     fields: Mapping[str, Any] = {}
 
@@ -70,7 +73,7 @@ class Sandbox:
         await self._gate.acquire(workspace_id)
         try:
             async with self._child() as child, asyncio.timeout(self._limits.wall_s):
-                return await child.ask(job, self._limits.cpu_s)
+                return await child.ask(job)
         except (TimeoutError, OSError, EOFError) as error:
             self.num_killed += 1
             log.warning("a child died of a job of kind %s (%s)", job.name, type(error).__name__)
@@ -81,17 +84,28 @@ class Sandbox:
     @asynccontextmanager
     async def _child(self) -> AsyncGenerator["_Child", None]:
         """A child that nobody else asks. It is kept only if it has answered."""
-        child = self._idle.pop() if self._idle else await self._start()
+        child = await self._take()
         try:
             yield child
         except BaseException:
-            self._children.discard(child)
-            child.kill()
+            self._drop(child)
             raise
-        if child.is_alive:
-            self._idle.append(child)
+        if child.is_spent:
+            self._drop(child)
         else:
-            self._children.discard(child)
+            self._idle.append(child)
+
+    async def _take(self) -> "_Child":
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_running:
+                return child
+            self._drop(child)
+        return await self._start()
+
+    def _drop(self, child: "_Child") -> None:
+        self._children.discard(child)
+        child.kill()
 
     async def _start(self) -> "_Child":
         child = await _Child.start(self._limits)
@@ -113,6 +127,7 @@ class _Child:
         assert process.stdout
         self._process = process
         self._to, self._from = process.stdin, process.stdout
+        self.is_spent = False
 
     @classmethod
     async def start(cls, limits: Limits) -> "_Child":
@@ -137,17 +152,21 @@ class _Child:
         return self._process.pid
 
     @property
-    def is_alive(self) -> bool:
-        return self._process.returncode is None and not self._from.at_eof()
+    def is_running(self) -> bool:
+        """By the kernel's own word: asyncio learns a little later that a process has ended."""
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        return False
 
-    async def ask(self, job: Job, cpu_s: int) -> Frame:
+    async def ask(self, job: Job) -> Frame:
         """Raises OSError or EOFError if it dies of it."""
-        fields = {"job": job.name, "is_base64": job.is_base64, "cpu_s": cpu_s, **job.fields}
+        fields = {"job": job.name, "is_base64": job.is_base64, "cpu_s": job.cpu_s, **job.fields}
         self._to.write(packed(Frame(fields, job.data)))
         self._to.write(job.data)
         await self._to.drain()
         num_fields, num_data = HEAD.unpack(await self._from.readexactly(HEAD.size))
         answer = json.loads(await self._from.readexactly(num_fields))
+        self.is_spent = answer.pop("is_last", False)
         return Frame(answer, await self._from.readexactly(num_data))
 
     def kill(self) -> None:

@@ -36,9 +36,8 @@ def refusal(place: Place, answer: Frame) -> Exception:
 
 
 def wrong_format(place: Place) -> ApiError:
-    """Of what was fetched or uploaded. The API words it as if it had been sent along."""
-    kind = "image" if isinstance(place.block, ImageBlock) else "pdf"
-    return invalid(f"{place.path}.{kind}.source.base64.data: {_FORMAT}")
+    """Of what was fetched or uploaded."""
+    return invalid(f"{place.source_path}.data: {_FORMAT}")
 
 
 def other_type(place: Place, said: str, found: str) -> ApiError:

@@ -1,7 +1,8 @@
 """Looking after a database: is it whole, and a copy of it."""
 
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -40,10 +41,15 @@ def _is_ours(thing: object, name: str | None, kind: str, reflected: bool, other:
     return not reflected or other is not None  # what a newer release has added is no fault
 
 
-def back_up(database: Database, data_dir: Path, folder: Path) -> list[Path]:
-    """Copy the database and the secret into the new `folder`, while the server runs; the files that were written."""
+def back_up(database: Database, data_dir: Path, folder: Path, blobs: Path) -> list[Path]:
+    """Copy the database, the secret and the blobs into the new `folder`, while the server runs; what was written.
+
+    Blobs come last: then none is missing that the database knows, but for what was deleted in between.
+    """
     if not database.is_sqlite:
-        raise OperatorError("PostgreSQL is backed up with its own pg_dump; copy secret.key beside it.")
+        raise OperatorError(
+            "PostgreSQL is backed up with its own pg_dump; copy secret.key and the folder of files beside it."
+        )
     source = Path(database.url.database or "")
     try:
         folder.mkdir(mode=0o700, parents=True)
@@ -53,9 +59,32 @@ def back_up(database: Database, data_dir: Path, folder: Path) -> list[Path]:
         if (key := data_dir / secret.FILE).exists():
             files.append(_private(folder / key.name))
             files[1].write_bytes(key.read_bytes())
+        if blobs.exists():
+            files.append(_copy_blobs(blobs, folder / "files"))
     except (OSError, sqlite3.Error) as error:
         raise OperatorError(f"Cannot write to {folder} ({error}): name a new folder on a disk with room.") from error
     return files
+
+
+def _copy_blobs(blobs: Path, copy: Path) -> Path:
+    """They never change, so on one disk a second name does."""
+    copy.mkdir(mode=0o700)
+    for path in blobs.glob("[0-9a-f][0-9a-f]/*"):
+        target = copy / path.parent.name / path.name
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):  # it was deleted in this moment
+            _link_or_copy(path, target)
+    return copy
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another disk
+        shutil.copyfile(path, target)
+        target.chmod(0o600)
 
 
 def _private(path: Path) -> Path:

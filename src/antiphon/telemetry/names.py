@@ -68,6 +68,10 @@ LIMITS_HIT = Metric(
 )
 ENGINE_UP = Metric("gauge", "antiphon_engine_up", "1 while the engine can be asked, 0 while it is away.")
 ENGINE_RESTARTS = Metric("counter", "antiphon_engine_restarts_total", "Times that the engine was started again.")
+KV_ENTRIES = Metric("gauge", "antiphon_kv_entries", "Computed prompts that are kept beside the engine's slots.")
+KV_BYTES = Metric("gauge", "antiphon_kv_bytes", "What they take, in memory or in the folder of `kv_dir`.")
+KV_SAVED = Metric("counter", "antiphon_kv_saved_total", "Prompts that were moved out of a slot.")
+KV_RESTORED = Metric("counter", "antiphon_kv_restored_total", "Prompts that were brought back into one.")
 DATABASE_FAILURES = Metric(
     "counter", "antiphon_database_failures_total", "Transactions that failed because of the database."
 )
@@ -100,6 +104,10 @@ METRICS = (
     LIMITS_HIT,
     ENGINE_UP,
     ENGINE_RESTARTS,
+    KV_ENTRIES,
+    KV_BYTES,
+    KV_SAVED,
+    KV_RESTORED,
     DATABASE_FAILURES,
     LEDGER_PENDING,
     LOG_FAILURES,

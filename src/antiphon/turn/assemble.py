@@ -196,6 +196,8 @@ class Assembler:
             if reading.found_stop is not None:
                 return self._finish("", "stop_sequence", reading.found_stop)
             if reading.asked:
+                if self.num_output >= self._plan.max_output and not reading.asked.call:
+                    return self._end("", Stop("length"))
                 self.asked = reading.take_asked()
                 break
             if reading.is_over:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
 
+from antiphon.turn.jsontext import json_text
 from antiphon.wire.blocks import Block
 from antiphon.wire.content import Cacheable, ImageBlock, TextBlock, ToolResultBlock
 from antiphon.wire.conversation import Turn, merge_turns
@@ -47,7 +48,18 @@ class Prefixes(NamedTuple):
 
 
 def has_breakpoints(request: PromptRequest) -> bool:
-    return request.cache_control is not None or any(block.cache_control for block, _ in _blocks(request))
+    """Every request is asked, and most have none."""
+    if request.cache_control is not None or any(tool.cache_control for tool in request.tools or ()):
+        return True
+    if not isinstance(request.system, str) and any(block.cache_control for block in request.system or ()):
+        return True
+    return any(block.cache_control or _in_parts(block) for turn in request.turns for block in turn.blocks)
+
+
+def _in_parts(block: Block) -> bool:
+    if block.type != "tool_result" or isinstance(block.content, str):
+        return False
+    return any(part.cache_control for part in block.content)
 
 
 def prefixes_of(request: PromptRequest) -> Prefixes:
@@ -130,7 +142,7 @@ def _content(block: Any) -> bytes:
     data: dict[str, Any] = block.model_dump(mode="json", exclude_none=True, exclude={"cache_control"})
     for part in data["content"] if _parts(block) else ():
         part.pop("cache_control", None)
-    return orjson.dumps(data)
+    return json_text(data).encode()
 
 
 def _parameters(request: PromptRequest) -> list[Any]:

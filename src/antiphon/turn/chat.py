@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from antiphon.turn.attachments import NO_ATTACHMENTS, Attachments, Picture
 from antiphon.turn.citations import NO_SOURCES, Sources
 from antiphon.turn.documents import HOW_TO_CITE, Shelf
+from antiphon.turn.jsontext import json_text
 from antiphon.turn.marks import label
 from antiphon.turn.signature import Signer
 from antiphon.turn.tools.offer import OfferedTool, offer_of
@@ -81,14 +80,14 @@ def chat_of(request: MessageRequest | CountRequest, signer: Signer, attachments:
     for turn in request.turns:
         turns += reader.read(turn)
     turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
-    chat = _split_prefill(turns)
-    chat = chat._replace(tools=offer.shown, callable=tuple(offer.callable.values()))
-    return chat._replace(thinks=_thinks(request, chat.turns), sources=reader.sources, mark=attachments.mark)
+    said, prefill = _split_prefill(turns)
+    may_call = tuple(offer.callable.values())
+    return Chat(said, prefill, offer.shown, may_call, _thinks(request, said), reader.sources, attachments.mark)
 
 
 def chat_of_completion(prompt: str) -> Chat:
     """The chat of a Text Completions prompt."""
-    return _split_prefill([ChatTurn(role, text) for role, text in turns_of(prompt)])
+    return Chat(*_split_prefill([ChatTurn(role, text) for role, text in turns_of(prompt)]))
 
 
 def _thinks(request: MessageRequest | CountRequest, turns: Sequence[ChatTurn]) -> bool:
@@ -108,18 +107,18 @@ def result_text(content: Any, known: Mapping[str, OfferedTool]) -> str:
         case {"error_code": str(code)}:
             return f"Error: {code}"
         case _:
-            return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
+            return json_text(content, sorts_keys=True)
 
 
 def _definition(name: str, known: Mapping[str, OfferedTool]) -> str:
     tool = known.get(name)
-    return orjson.dumps(tool.definition).decode() if tool else name
+    return json_text(tool.definition) if tool else name
 
 
-def _split_prefill(turns: Sequence[ChatTurn]) -> Chat:
+def _split_prefill(turns: Sequence[ChatTurn]) -> tuple[tuple[ChatTurn, ...], str]:
     if turns and turns[-1].role == "assistant" and not turns[-1].calls:
-        return Chat(tuple(turns[:-1]), turns[-1].text)
-    return Chat(tuple(turns))
+        return tuple(turns[:-1]), turns[-1].text
+    return tuple(turns), ""
 
 
 def _system_text(system: str | Sequence[TextBlock] | None) -> str:
@@ -149,7 +148,7 @@ class _Reader:
         texts: list[str] = []
         pictures: list[Picture] = []
         for block in turn.blocks:
-            if isinstance(block, ToolResultBlock):
+            if block.type == "tool_result":
                 results.append(self._result(block))
             else:
                 texts += self._text(block, pictures)
@@ -203,7 +202,7 @@ class _Reader:
         return f"{block.text} {''.join(marks)}" if marks else block.text
 
     def _call(self, block: ToolUseBlock | ServerToolUseBlock) -> ChatCall:
-        call = ChatCall(block.id, block.name, orjson.dumps(block.input).decode())
+        call = ChatCall(block.id, block.name, json_text(block.input))
         self._calls[block.id] = call
         return call
 

@@ -56,12 +56,19 @@ class Wish(NamedTuple):
     is_awaited_whole: bool = False
     opening: str = ""
     """What the reply has to begin with. It is appended to the prompt, and no part of the engine's output."""
+    is_opening_counted: bool = False
+    """Whether the opening's tokens count as written, and as some of `max_tokens`; an engine that does not know how many
+    they are lets them be."""
     grammar: Grammar | None = None
     """What the output has to be. An engine that cannot enforce it does its best."""
     forced: ForcedCall | None = None
     """The same for an engine that knows calls, but no grammars."""
     salt: str = ""
     """Calls of different salts share nothing in the engine's caches."""
+    session: str = ""
+    """The conversation that it belongs to, if the client has named one: its next call should find it where it was."""
+    keep: Literal["", "5m", "1h"] = ""
+    """How long its prompt was asked to be kept."""
 
 
 class Progress(NamedTuple):

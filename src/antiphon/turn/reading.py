@@ -5,14 +5,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from antiphon.core.errors import internal
+from antiphon.core.errors import ApiError, Kind
 from antiphon.turn.blocks import Blocks
 from antiphon.turn.claims import Claims
 from antiphon.turn.formats.outputs import CallArgs, CallEnd, CallStart, Out, Text, Thinking
 from antiphon.turn.formats.recogniser import Recogniser
 from antiphon.turn.pieces import Grammar
+from antiphon.turn.schema.grammar import Grammar as Compiled
 from antiphon.turn.schema.repair import repaired
-from antiphon.turn.script import Script, call_grammar, document_grammar
+from antiphon.turn.script import Script, call_grammar, demanded, document_grammar
 from antiphon.turn.stops import StopMatcher
 from antiphon.turn.tools.offer import OfferedTool
 
@@ -34,13 +35,14 @@ class Asked(NamedTuple):
     """What to ask the engine next: to go on after `text`, with what `grammar` allows.
 
     With a `call`, it is to be run first: `text` is what was said before it, `thinking` what was thought and can come
-    back with it, and the reply goes on after its result.
+    back with it, and the reply goes on after its result. `is_again` says that the engine has failed at this before.
     """
 
     text: str = ""
     grammar: Grammar | None = None
     call: ServerCall | None = None
     thinking: str = ""
+    is_again: bool = False
 
 
 class Reading:
@@ -56,6 +58,8 @@ class Reading:
         self._claims = Claims(script.sources, blocks, stops) if script.sources.sources else None
         self._recogniser = self._new_recogniser(is_thinking=script.is_thinking)
         self._text: list[str] = []
+        self._num_before = 0
+        """How many characters of the text the recogniser has not been given."""
         self._said: list[str] = []
         self._thoughts: list[str] = []
         self._signed: list[str] = []
@@ -90,6 +94,8 @@ class Reading:
             self._show(self._recogniser.feed(text))
 
     def end(self, *, is_cut: bool) -> None:
+        if self._is_stopped:
+            return
         self._show(self._recogniser.finish(is_cut=is_cut))
         if not self._is_stopped:
             self._flush_text()
@@ -108,6 +114,7 @@ class Reading:
         self._script = self._script._replace(offer=self._script.offer.with_found(found))
         self._recogniser = self._new_recogniser(is_thinking=is_thinking)
         self._text, self._said, self._signed, self.is_thinking = [], [], [], is_thinking
+        self._num_before = 0
 
     def take_asked(self) -> Asked | None:
         asked, self.asked = self.asked, None
@@ -175,24 +182,31 @@ class Reading:
         self._thoughts.clear()
 
     def _begin_call(self, tool: OfferedTool) -> None:
+        if self._call:  # the same call once more
+            return
         self._flush_text()
         self._end_thinking()
         if tool.is_strict and not self._is_forced:
             self._force(tool)
             return
-        is_held = tool.is_strict and not call_grammar([tool], self._script.form).is_exact
+        is_held = tool.is_strict and not self._grammar_of(tool).is_exact
         self._call = _Call(tool, self._blocks.begin_call(tool.name, is_server=tool.is_server), is_held=is_held)
 
-    def _force(self, tool: OfferedTool) -> None:
+    def _grammar_of(self, tool: OfferedTool) -> Compiled:
+        """What a strict call is written under."""
+        offer, form = self._script.offer, self._script.form
+        return demanded(offer, form) if offer.forced else call_grammar([tool], form)
+
+    def _force(self, tool: OfferedTool, *, is_again: bool = False) -> None:
         """A strict tool's arguments are written under its grammar: the engine is asked again, where the call began."""
         form = self._script.form
         prefix = form.shape.prefix(tool.name)
-        before = "".join(self._text)[: self._recogniser.call_at]
-        self._text = [before, prefix]
+        before = "".join(self._text)[: self._num_before + self._recogniser.call_at]
+        self._text, self._num_before = [before, prefix], len(before)
         self._recogniser = self._new_recogniser(is_thinking=False)
         self._is_forced = True
         self._show(self._recogniser.feed(prefix))
-        self.asked = Asked(before + prefix, Grammar(call_grammar([tool], form).text))
+        self.asked = Asked(before + prefix, Grammar(call_grammar([tool], form).text), is_again=is_again)
 
     def _add_input(self, fragment: str) -> None:
         assert self._call
@@ -201,10 +215,11 @@ class Reading:
             self._blocks.add_input(fragment)
 
     def _end_call(self, *, is_complete: bool) -> None:
+        assert self._call
+        if self._call.is_held and is_complete and not self._call.is_true:
+            self._try_again(self._call)
+            return
         call, self._call = self._call, None
-        assert call
-        if call.is_held and is_complete:
-            self._check(call)
         if call.is_held:
             self._blocks.add_input("".join(call.pieces))
         self._blocks.close()
@@ -214,15 +229,27 @@ class Reading:
                 self.asked = Asked("".join(self._said), call=server_call, thinking="\n\n".join(self._signed))
             return
         self.num_calls += 1
-        self._is_forced = bool(self._script.offer.forced)
-        self.is_over = is_complete and (not self._script.offer.is_parallel or self._is_forced)
+        if is_complete:
+            self._go_on_after(call)
 
-    def _check(self, call: "_Call") -> None:
-        """Raises `internal` for a strict call that its grammar could not make true."""
-        from antiphon.turn.schema.check import problem_of  # its library is slow to import, and seldom needed
+    def _go_on_after(self, call: "_Call") -> None:
+        """Other calls may follow, unless they may not; what was written under a grammar for one call is over."""
+        offer = self._script.offer
+        self.is_over = not offer.is_parallel or (call.is_second_try and bool(offer.forced))
+        if self._is_forced and not offer.forced and not self.is_over:
+            self._is_forced = False
+            self.asked = Asked("".join(self._text))
 
-        if problem_of(call.tool.schema, call.arguments):
-            raise internal()
+    def _try_again(self, call: "_Call") -> None:
+        """Raises `api_error` for a strict call that was not true the second time either."""
+        if call.is_second_try:
+            raise ApiError(Kind.INTERNAL, _UNTRUE.format(call.tool.name))
+        call.is_second_try = True
+        call.pieces.clear()
+        self._force(call.tool, is_again=True)
+
+
+_UNTRUE = "The model did not write a call of the strict tool '{}' that its input_schema allows, and was asked twice."
 
 
 class _Call:
@@ -230,8 +257,12 @@ class _Call:
         self.tool = tool
         self.id = id
         self.is_held = is_held
+        self.is_second_try = False
         self.pieces: list[str] = []
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        return orjson.loads("".join(self.pieces) or "{}")
+    def is_true(self) -> bool:
+        """Whether the schema allows the arguments."""
+        from antiphon.turn.schema.check import problem_of  # its library is slow to import, and seldom needed
+
+        return problem_of(self.tool.schema, orjson.loads("".join(self.pieces) or "{}")) is None

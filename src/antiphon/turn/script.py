@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from antiphon.turn.citations import NO_SOURCES, Sources
 from antiphon.turn.formats.table import GENERAL, Format
 from antiphon.turn.pieces import Grammar
-from antiphon.turn.schema.gbnf import Json, Text, alt, seq
+from antiphon.turn.schema.gbnf import Json, Node, Repeat, Text, alt, seq
 from antiphon.turn.schema.grammar import Grammar as Compiled
 from antiphon.turn.schema.grammar import grammar_of
 from antiphon.turn.signature import Signer
@@ -16,6 +16,8 @@ from antiphon.wire.options import Effort
 from antiphon.wire.request import CountRequest, MessageRequest
 
 Display = Literal["shown", "omitted", "dropped"]
+MAX_CALLS = 8
+"""Calls that one reply can be made of where they are demanded."""
 
 
 class Thinking(NamedTuple):
@@ -103,8 +105,13 @@ def opening_of(offer: Offer, form: Format) -> str:
 
 
 def forced_grammar(offer: Offer, form: Format) -> Grammar | None:
-    """What may follow `opening_of`: one call, of any tool that may be called."""
-    return Grammar(call_grammar(list(offer.callable.values()), form).text) if offer.forced else None
+    """What may follow `opening_of`: a call of any tool that may be called, and others behind it if they may come."""
+    return Grammar(demanded(offer, form).text) if offer.forced else None
+
+
+def demanded(offer: Offer, form: Format) -> Compiled:
+    """`forced_grammar`, as it was compiled."""
+    return call_grammar(list(offer.callable.values()), form, MAX_CALLS if offer.is_parallel else 1)
 
 
 def document_grammar(schema: JsonObject) -> Grammar:
@@ -112,10 +119,16 @@ def document_grammar(schema: JsonObject) -> Grammar:
     return Grammar(grammar_of(Json(schema)).text, schema)
 
 
-def call_grammar(tools: list[OfferedTool], form: Format) -> Compiled:
-    """What may follow the beginning of a call to one of `tools`: with a single one, that is its arguments."""
-    after = Text(form.shape.after)
-    if len(tools) == 1:
-        return grammar_of(seq(Json(tools[0].schema), after))
-    ways = [seq(Text(tool.name + form.shape.between), Json(tool.schema), after) for tool in tools]
-    return grammar_of(alt(*ways))
+def call_grammar(tools: list[OfferedTool], form: Format, max_calls: int = 1) -> Compiled:
+    """What may follow the beginning of a call to one of `tools`: with a single one, that is its arguments.
+
+    Up to `max_calls` of them are let through.
+    """
+    values = [Json(tool.schema) for tool in tools]
+    ways: list[Node] = [
+        seq(Text(tool.name + form.shape.between), value) for tool, value in zip(tools, values, strict=True)
+    ]
+    parts: list[Node] = [values[0] if len(tools) == 1 else alt(*ways)]
+    if max_calls > 1:
+        parts.append(Repeat(seq(Text(form.shape.then), alt(*ways)), 0, max_calls - 1))
+    return grammar_of(seq(*parts, Text(form.shape.after)))

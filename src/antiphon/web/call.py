@@ -1,6 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NewType
@@ -259,9 +259,12 @@ def told(error: ApiError) -> str:
     return f"{error.kind.type}: {error.message}"
 
 
-def _by_name(headers: Iterable[_Header]) -> dict[bytes, bytes]:
+def _by_name(headers: Sequence[_Header]) -> dict[bytes, bytes]:
     """Headers by lower-case name; the values of one that is repeated are joined by commas (RFC 9110, 5.2)."""
-    found: dict[bytes, bytes] = {}
+    found = dict(headers)
+    if len(found) == len(headers):
+        return found
+    found.clear()
     for name, value in headers:
         found[name] = found[name] + b"," + value if name in found else value
     return found

@@ -1,7 +1,5 @@
 """One request on a connection, as the door sees it: uvicorn's `receive`, and a `send` of our own."""
 
-from typing import cast
-
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -38,7 +36,7 @@ class Cycle(RequestResponseCycle):
         self._head = head_of(status, lines)
 
     def _has_body(self, status: int) -> bool:
-        return cast(str, self.scope["method"]) != "HEAD" and status not in (204, 304)
+        return self.scope["method"] != "HEAD" and status not in (204, 304)
 
     def _go_on(self, body: bytes, *, is_last: bool) -> None:
         if self._is_chunked:

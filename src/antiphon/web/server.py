@@ -296,7 +296,7 @@ class _Protocol(HttpToolsProtocol):
             keep_alive=http_version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        self._start_asgi_task(self.cycle, self.app)
+        self._start_asgi_task(self.cycle, self.door)  # type: ignore[arg-type]
 
     def on_message_complete(self) -> None:
         if self._is_deaf or (self.parser.should_upgrade() and not self._is_repeating):

@@ -24,9 +24,9 @@ class Place(NamedTuple):
 
     @property
     def source_path(self) -> str:
-        """Where the API says that something is wrong with what the block brings."""
+        """Where the API says that something is wrong with what the block brings, as if it had been sent along."""
         kind = "image" if isinstance(self.block, ImageBlock) else "pdf"
-        return f"{self.path}.{kind}.source.{self.block.source.type}"
+        return f"{self.path}.{kind}.source.base64"
 
 
 def places_of(turns: Sequence[Turn]) -> tuple[Place, ...]:

@@ -196,6 +196,21 @@ async def test_a_start_that_is_given_up_leaves_no_child(binary: Path):
     await until(lambda: not set(children_of(os.getpid())) - before)
 
 
+async def test_a_binary_of_the_user_is_given_the_projector(binary: Path):
+    engine = ChildEngine(
+        binary.parent / "tiny.gguf",
+        binary.parent / "data",
+        SystemClock(),
+        name="tiny",
+        plan=PLAN,
+        binary=binary,
+        projector=binary.parent / "mmproj.gguf",
+    )
+    await engine.start()
+    await engine.aclose()
+    assert f"'--mmproj', '{binary.parent / 'mmproj.gguf'}'" in (binary.parent / "argv").read_text()
+
+
 async def test_a_killed_child_costs_one_clean_error_and_comes_back(binary: Path):
     async with running(binary) as engine:
         prompt = await engine.prepare("tiny", CHAT)

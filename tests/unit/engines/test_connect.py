@@ -38,12 +38,19 @@ async def serving(**answers: Any) -> AsyncGenerator[str]:
     app = web.Application()
     app.router.add_get("/v1/models", handler("models"))
     app.router.add_get("/props", handler("props"))
+    app.router.add_get("/get_model_info", handler("info"))
     server = aiohttp.test_utils.TestServer(app)
     await server.start_server()
     try:
         yield str(server.make_url("")).rstrip("/")
     finally:
         await server.close()
+
+
+async def sight(url: str, tmp_path: Path, **settings: Any) -> dict[str, bool]:
+    engine, models = await connect(Settings(engine=url, data_dir=tmp_path, **settings), SystemClock())
+    await engine.aclose()
+    return {model.name: model.sees for model in models}
 
 
 async def connected(url: str, tmp_path: Path, **settings: Any) -> list[str]:
@@ -56,6 +63,33 @@ async def connected(url: str, tmp_path: Path, **settings: Any) -> list[str]:
 async def test_the_url_may_end_as_it_likes(tail: str, tmp_path: Path):
     async with serving(models=MODELS) as url:
         assert await connected(url + tail, tmp_path) == ["Plain", "m"]
+
+
+ROWS = [
+    {"id": "a", "architecture": {"input_modalities": ["text", "image"]}},
+    {"id": "b", "architecture": {"input_modalities": ["text"]}},
+    {"id": "c"},
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "says", "expected"),
+    [
+        ({"models": MODELS}, None, {"m": False}),
+        ({"models": MODELS}, True, {"m": True}),
+        ({"models": MODELS, "info": {"has_image_understanding": True}}, None, {"m": True}),
+        ({"models": MODELS, "info": {"has_image_understanding": True}}, False, {"m": False}),
+        ({"models": MODELS, "info": {"has_image_understanding": "yes"}}, None, {"m": False}),
+        ({"models": MODELS, "info": []}, None, {"m": False}),
+        ({"models": {"data": ROWS}}, None, {"a": True, "b": False, "c": False}),
+        ({"models": {"data": ROWS}}, True, {"a": True, "b": True, "c": True}),
+    ],
+)
+async def test_an_engine_sees_if_it_says_so_or_the_operator_does(
+    answers: dict[str, Any], says: bool | None, expected: dict[str, bool], tmp_path: Path
+):
+    async with serving(**answers) as url:
+        assert await sight(url, tmp_path, engine_sees=says) == expected
 
 
 @pytest.mark.parametrize("props", ["<html>", [], {}, None, (403, {}), (500, {})])

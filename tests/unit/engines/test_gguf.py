@@ -154,6 +154,20 @@ def test_the_prompt_cache_takes_no_more_than_half_of_what_is_left(tmp_path: Path
     assert 0 <= plan(path, int(0.6 * GIB), 2).cache_mib < 100
 
 
+def test_what_is_needed_beside_the_model_costs_as_much_memory_as_it_takes(tmp_path: Path):
+    path = model(tmp_path / "a.gguf")
+    assert plan(path, 2 * GIB, 2).num_slots == 4
+    assert plan(path, 2 * GIB, 2, extra_bytes=int(1.31 * GIB)).num_slots == 2
+    with pytest.raises(OperatorError, match=r"needs about 2\.\d GB"):
+        plan(path, 2 * GIB, 2, extra_bytes=int(1.4 * GIB))
+
+
+def test_a_batch_holds_what_it_has_to_hold(tmp_path: Path):
+    path = model(tmp_path / "b.gguf", SMALL | {"llama.block_count": 200})
+    assert plan(path, 64 * GIB, 2).num_batch < 512
+    assert plan(path, 64 * GIB, 2, min_batch=512).num_batch == 512
+
+
 def test_this_machine_has_cores_and_memory():
     assert num_cores() >= 1
     assert available_bytes() > 0

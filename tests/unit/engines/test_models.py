@@ -26,6 +26,12 @@ REPOSITORIES = {
         "Q8_0/L-Q8_0-00001-of-00002.gguf": b"first",
         "Q8_0/L-Q8_0-00002-of-00002.gguf": b"second",
     },
+    "org/seeing": {
+        "See-Q4_K_M.gguf": b"four bits",
+        "mmproj-See-BF16.gguf": b"brain float",
+        "mmproj-See-f16.gguf": b"half float",
+        "other/mmproj-f16.gguf": b"of another model",
+    },
 }
 
 
@@ -81,7 +87,7 @@ from antiphon.engines.models import find_model
 
 try:
     found = asyncio.run(find_model(sys.argv[1], Path(sys.argv[2])))
-    print(found.name, found.path.read_text())
+    print(found.name, *[path.read_text() for path in (found.path, found.projector) if path])
 except OperatorError as error:
     print(error)
 """
@@ -125,6 +131,32 @@ def test_a_repository_that_is_not_there_is_one_sentence(hub: str, tmp_path: Path
 @pytest.mark.slow  # the hub's library tries again for a while
 def test_a_hub_that_is_away_is_one_sentence(tmp_path: Path):
     assert "The model hf:org/tiny cannot be fetched" in fetch("http://127.0.0.1:9", "hf:org/tiny", tmp_path)
+
+
+def test_a_repository_s_projector_is_fetched_with_its_model(hub: str, tmp_path: Path):
+    for place in (hub, "http://127.0.0.1:9"):
+        assert fetch(place, "hf:org/seeing", tmp_path) == "see-q4_k_m four bits half float"
+    assert sorted(path.name for path in tmp_path.rglob("*.gguf")) == ["See-Q4_K_M.gguf", "mmproj-See-f16.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ([], None),
+        (["mmproj-mine.gguf"], "mmproj-mine.gguf"),
+        (["MMPROJ.gguf", "readme.txt"], "MMPROJ.gguf"),
+        (["mmproj-a.gguf", "mmproj-b.gguf"], None),
+        (["mmproj-mine.gguf", "Other.gguf"], None),
+        (["Other.gguf"], None),
+    ],
+)
+async def test_a_projector_beside_a_file_is_taken_where_it_can_belong_to_no_other(
+    others: list[str], found: str | None, tmp_path: Path
+):
+    for name in ("Mine-00001-of-00002.gguf", "Mine-00002-of-00002.gguf", *others):
+        (tmp_path / name).write_bytes(b"")
+    model = await find_model(str(tmp_path / "Mine-00001-of-00002.gguf"), tmp_path)
+    assert (model.projector and model.projector.name) == found
 
 
 async def test_a_path_is_served_under_the_files_own_name(tmp_path: Path):

@@ -450,3 +450,27 @@ async def test_calls_that_make_no_sense_are_an_internal_error(calls: Any):
 async def test_the_name_of_a_call_cannot_break_out_of_it():
     text = await written(delta("tool_calls", tool_calls=[call(0, 'a", "x": "', "{}")]) + DONE)
     assert orjson.loads(text.split("\n")[1]) == {"name": 'a", "x": "', "arguments": {}}
+
+
+@pytest.mark.parametrize("details", [{"cached_tokens": 3}, None, {}])
+async def test_what_the_upstream_had_of_the_prompt_is_passed_on(details: dict[str, int] | None):
+    counts = {"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": details}
+    pieces = await answer(token("a", "stop") + event({"choices": [], "usage": counts}) + DONE)
+    assert pieces[-1].stop == Stop("end", 5, (details or {}).get("cached_tokens"))
+
+
+@pytest.mark.parametrize(("owner", "is_told"), [("vllm", True), ("sglang", False)])
+async def test_vllm_is_told_whose_cache_a_call_may_use_and_not_who_that_is(owner: str, is_told: bool):
+    seen: list[dict[str, Any]] = []
+    listing = {"data": [{"id": "m", "owned_by": owner}]}
+    async with serving(reply=token("", "length") + DONE, listing=listing, seen=seen) as engine:
+        await engine.models()
+        prompt = await engine.prepare("m", CHAT)
+        for salt in ("wrkspc_a", "wrkspc_a", "wrkspc_b", ""):
+            async for _ in engine.generate("m", prompt, Wish(9, salt=salt)):
+                pass
+    salts = [body.get("cache_salt") for body in seen]
+    assert (salts[0] is not None) == is_told
+    assert salts[0] == salts[1]
+    assert salts[3] is None
+    assert not is_told or (salts[0] != salts[2] and "wrkspc" not in salts[0])

@@ -1,12 +1,15 @@
 """Lines of the journal, written and read."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from antiphon.ledger.price import Prices
 from antiphon.ledger.record import (
+    COLUMNS,
     Counts,
+    Entry,
     OpenCall,
     client_of,
     end_line,
@@ -69,8 +72,12 @@ def test_a_broken_line_costs_no_other(line: bytes):
     assert pages.num_broken == 1
 
 
+def row_of(call: Entry) -> dict[str, Any]:
+    return dict(zip(COLUMNS, call.as_row(), strict=True))
+
+
 def test_a_row_has_the_columns_of_the_table():
-    assert set(entry().as_row()) == {column.name for column in tables.usage.c}
+    assert set(row_of(entry())) == {column.name for column in tables.usage.c}
     assert Counts._fields == tables.COUNTS
 
 
@@ -80,12 +87,12 @@ def test_a_call_counts_into_the_minute_in_which_it_ends():
 
 
 def test_a_long_prompt_is_one_with_what_the_cache_had():
-    assert entry(usage=Usage(200_000, 1)).as_row()["context_window"] == "0-200k"
-    assert entry(usage=Usage(1, 1, cache_read=200_000)).as_row()["context_window"] == "200k-1M"
+    assert row_of(entry(usage=Usage(200_000, 1)))["context_window"] == "0-200k"
+    assert row_of(entry(usage=Usage(1, 1, cache_read=200_000)))["context_window"] == "200k-1M"
 
 
 def test_wild_counts_fit_into_the_tables():
-    row = entry(usage=Usage(10**30, -5)).as_row()
+    row = row_of(entry(usage=Usage(10**30, -5)))
     assert (row["input_tokens"], row["output_tokens"]) == (10**15, 0)
 
 

@@ -22,7 +22,7 @@ def test_only_what_is_limited_has_headers():
 
 
 def test_names_and_values_are_as_an_asgi_server_takes_them():
-    assert rate_headers(Gauge(5.0, 10, 30.0), None, None, NOW_S) == [
+    assert list(rate_headers(Gauge(5.0, 10, 30.0), None, None, NOW_S)) == [
         (b"anthropic-ratelimit-requests-limit", b"10"),
         (b"anthropic-ratelimit-requests-remaining", b"5"),
         (b"anthropic-ratelimit-requests-reset", b"2027-01-15T08:00:30Z"),

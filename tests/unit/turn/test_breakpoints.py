@@ -1,5 +1,6 @@
 """Prefixes of blocks, their digests and breakpoints; how a prompt's tokens are told."""
 
+import json
 from typing import Any
 
 import orjson
@@ -66,7 +67,9 @@ def test_a_breakpoint_within_a_result_is_the_result_s():
     ]
     marked = prefixes(messages=messages)
     assert marked.marks == (Mark(4, "5m"),)
+    assert has_breakpoints(request(messages=messages))
     del result["content"][0]["cache_control"]
+    assert not has_breakpoints(request(messages=messages))
     assert prefixes(messages=messages).digests == marked.digests
 
 
@@ -153,3 +156,16 @@ def test_the_common_items_are_counted_as_one_by_one(a: list[int], b: list[int]):
     num = num_common(a, b)
     assert a[:num] == b[:num]
     assert a[num : num + 1] != b[num : num + 1] or not a[num : num + 1]
+
+
+def test_any_number_that_json_can_hold_has_a_digest():
+    call = {"type": "tool_use", "id": "t1", "name": "weather", "input": {"n": 10**30, "x": 0.5}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "sun"}
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    body = {"model": "m", "max_tokens": 5, "tools": [TOOL], "messages": messages, "cache_control": HERE}
+    found = prefixes_of(parse_message(json.dumps(body).encode(), Version.V2023_06_01))
+    assert found.marks == (Mark(3, "5m"),)

@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 import orjson
 
+from antiphon.core.clock import Clock, SystemClock
 from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.dialects.listing import created_at, rows
-from antiphon.engines.dialects.messages import messages_of, tools_of, written
+from antiphon.engines.dialects.llamacpp_pictures import NO_WIDTH, Eyes, Seen, marker_of, numbered, seen_in
+from antiphon.engines.dialects.messages import Guard, messages_of, tools_of, written
 from antiphon.engines.http import Upstream, reading
-from antiphon.engines.protocol import EngineModel, silent
+from antiphon.engines.protocol import EngineModel, later, silent
+from antiphon.engines.saved import SavedPrompts
+from antiphon.engines.slots import Slots
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.formats.table import Format, format_of, is_thinking_open
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
@@ -47,7 +51,6 @@ _NEUTRAL: dict[str, Any] = {
 _STREAM: dict[str, Any] = {
     "stream": True,
     "return_progress": True,
-    "cache_prompt": True,
     "timings_per_token": False,
     "response_fields": ["stop", "content", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"],
 }
@@ -58,6 +61,8 @@ class _Habits:
     """What has to be known of a model before its first prompt; it never changes while the server runs."""
 
     bos: str
+    bos_ids: list[int]
+    """What the server itself puts before a text."""
     system_turns: SystemTurns
     controls: re.Pattern[str] | None
     form: Format
@@ -65,18 +70,34 @@ class _Habits:
     """Whether the template can be told to think or not."""
     thinks: bool
     """Whether the template has a place for thinking."""
+    sees: bool
 
 
 class LlamaCpp:
-    """llama.cpp's server at `upstream`, with one model: `name`, or what the server calls it."""
+    """llama.cpp's server at `upstream`, with one model: `name`, or what the server calls it.
 
-    def __init__(self, upstream: Upstream, *, name: str | None = None) -> None:
+    `saved` is where a server of our own moves prompts to.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        name: str | None = None,
+        clock: Clock | None = None,
+        saved: SavedPrompts | None = None,
+    ) -> None:
         self._upstream = upstream
         self._name = name
         self._habits: _Habits | None = None
+        self._clock = clock or SystemClock()
+        self._saved = saved
+        self._slots: Slots | None = None
         # The server answers what it need not compute with a few threads: some stay free to say that it is well.
         self._preparing = asyncio.Semaphore(_MAX_PREPARING)
         self._cut = secrets.token_hex(16)  # marks places in a text; must be one that no text contains
+        self._place = secrets.token_hex(16)  # the same for pictures
+        self._eyes = Eyes(upstream)
 
     async def models(self) -> tuple[EngineModel, ...]:
         props = await self._upstream.get_json("/props")
@@ -90,26 +111,38 @@ class LlamaCpp:
                 num_slots=int(props["total_slots"]),
                 created_at=created_at(row),
                 accepts_thinking=habits.thinks,
+                sees=habits.sees,
                 form=habits.form,
             )
         return (model,)
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
         habits = await self._learn()
-        async with self._preparing:
-            rendered = await self._render(self._request(habits, chat))
-            text = rendered + self._guard(habits, chat.prefill)
-            has_bos = bool(habits.bos) and text.startswith(habits.bos)
-            ids = await self._tokenize(text.split(self._cut), add_special=not has_bos)
-        is_thinking = not chat.prefill and is_thinking_open(habits.form, rendered)
-        return Prompt(ids, len(ids), is_exact=True, is_thinking=is_thinking, tokens=ids)
-
-    def _request(self, habits: _Habits, chat: Chat) -> dict[str, Any]:
-        """What the template is asked to render."""
+        chat, pictures = numbered(chat, self._place)
 
         def guard(text: str) -> str:
-            return self._guard(habits, text)
+            return guarded(text, habits.controls, NO_WIDTH if pictures else self._cut)
 
+        async with self._preparing:
+            rendered = await self._render(self._request(habits, chat, guard))
+            text = rendered + guard(chat.prefill)
+            if pictures:
+                payload, tokens = await self._look(habits, seen_in(text, self._place, pictures))
+            else:
+                has_bos = bool(habits.bos) and text.startswith(habits.bos)
+                payload = tokens = await self._tokenize(text.split(self._cut), add_special=not has_bos)
+        is_thinking = not chat.prefill and is_thinking_open(habits.form, rendered)
+        return Prompt(payload, len(tokens), is_exact=True, is_thinking=is_thinking, tokens=tokens)
+
+    async def _look(self, habits: _Habits, seen: Seen) -> tuple[Seen, list[int | str]]:
+        """The prompt as it is sent, and its tokens: the server tokenizes each text for itself."""
+        if habits.bos_ids:
+            seen = seen._replace(texts=(seen.texts[0].removeprefix(habits.bos), *seen.texts[1:]))
+        ids = habits.bos_ids + await self._tokenize(seen.parts())
+        return seen, await self._eyes.put_in(ids, seen.pictures)
+
+    def _request(self, habits: _Habits, chat: Chat, guard: Guard) -> dict[str, Any]:
+        """What the template is asked to render."""
         request: dict[str, Any] = {"add_generation_prompt": True}
         if habits.switches_thinking:
             request["chat_template_kwargs"] = {"enable_thinking": bool(chat.thinks)}
@@ -122,19 +155,51 @@ class LlamaCpp:
         return request | {"messages": messages_of(fold(turns, habits.system_turns), guard)}
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
-        opening = await self._tokenize([wish.opening]) if wish.opening else []
-        body = completion(prompt.payload + opening, wish)
-        async with self._upstream.stream("/completion", body) as events:
+        given, num_opening = await self._given(prompt.payload, wish.opening)
+        num_counted = min(num_opening, wish.max_tokens) if wish.is_opening_counted else 0
+        wish = wish._replace(max_tokens=wish.max_tokens - num_counted)
+        body = completion(given, wish)
+        slots = await self._open_slots()
+        async with (
+            slots.hold(prompt.tokens, wish) as held,
+            self._upstream.stream("/completion", body | held.fields) as events,
+        ):
             while lines := await events.read():
-                pieces = [piece for line in lines if (piece := _read(line, wish, len(opening))) != _NOTHING]
+                read = (_read(line, wish, num_opening) for line in lines)
+                pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
                 if pieces:
+                    held.note(pieces)
                     yield pieces
                 if pieces and pieces[-1].stop:
                     return
         raise internal()
 
+    async def _given(self, payload: list[int] | Seen, opening: str) -> tuple[Any, int]:
+        """What the server is to compute, and how many tokens of it are the opening's."""
+        if not isinstance(payload, Seen):
+            ids = await self._tokenize([opening]) if opening else []
+            return payload + ids, len(ids)
+        given = payload.prompt(marker_of(await self._upstream.get_json("/props")), opening)
+        if not opening:
+            return given, 0
+        alone, continued = [await self._tokenize([payload.texts[-1] + text]) for text in ("", opening)]
+        return given, len(continued) - len(alone)
+
+    async def save_idle(self, idle_s: float) -> None:
+        """Save the prompts that nobody has used for so long."""
+        if self._slots:
+            await self._slots.save_idle(idle_s)
+
     async def aclose(self) -> None:
         await self._upstream.aclose()
+
+    async def _open_slots(self) -> Slots:
+        if self._slots is None:
+            props = await self._upstream.get_json("/props")
+            with reading():
+                slots = Slots(self._upstream, self._clock, self._saved, int(props["total_slots"]))
+            self._slots = self._slots or slots
+        return self._slots
 
     async def _render(self, request: dict[str, Any]) -> str:
         """The template's text. Raises 400 if the template refuses the turns."""
@@ -156,28 +221,22 @@ class LlamaCpp:
         with reading():
             return reply["tokens"]
 
-    def _guard(self, habits: _Habits, text: str) -> str:
-        """`text` with every control token's name cut in two, so that it stays text: nobody can close their own turn."""
-        if habits.controls is None or not habits.controls.search(text):
-            return text
-        starts, end = [0], 0
-        while match := habits.controls.search(text, end):
-            end = match.start() + 1
-            starts.append(end)
-        return self._cut.join(text[i:j] for i, j in zip(starts, [*starts[1:], None], strict=True))
-
     async def _learn(self) -> _Habits:
         if self._habits is None:
             props = await self._upstream.get_json("/props")
             with reading():
                 bos, eos = props.get("bos_token") or "", props.get("eos_token") or ""
                 template: str = props.get("chat_template") or ""
-            controls = control_pattern({bos, eos} | await self._control_tokens())
+            marker = marker_of(props)
+            bos_ids = await self._tokenize([""], add_special=True) if marker else []
+            controls = control_pattern({bos, eos, marker} | await self._control_tokens())
             system_turns = await self._probe_system_turns()
             switches_thinking = "enable_thinking" in template
             form = format_of(template)
             thinks = any(tag.opener.strip() in template for tag in form.thinking)
-            self._habits = _Habits(bos, system_turns, controls, form, switches_thinking, thinks)
+            self._habits = _Habits(
+                bos, bos_ids, system_turns, controls, form, switches_thinking, thinks, sees=bool(marker)
+            )
         return self._habits
 
     async def _control_tokens(self) -> set[str]:
@@ -246,13 +305,24 @@ def control_pattern(names: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"{re.escape(head)}(?:{'|'.join(tails[head])})" for head in tails)) if tails else None
 
 
-def completion(ids: list[int], wish: Wish) -> dict[str, Any]:
+def guarded(text: str, controls: re.Pattern[str] | None, cut: str) -> str:
+    """`text` with `cut` in every control token's name, so that it stays text: nobody can close their own turn."""
+    if controls is None or not controls.search(text):
+        return text
+    starts, end = [0], 0
+    while match := controls.search(text, end):
+        end = match.start() + 1
+        starts.append(end)
+    return cut.join(text[i:j] for i, j in zip(starts, [*starts[1:], None], strict=True))
+
+
+def completion(prompt: Any, wish: Wish) -> dict[str, Any]:
     """The body of a `/completion` request."""
     sampling = wish.sampling
     body = {
         **_NEUTRAL,
         **_STREAM,
-        "prompt": ids,
+        "prompt": prompt,
         "n_predict": wish.max_tokens,
         "temperature": sampling.temperature,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,

@@ -3,6 +3,7 @@
 Such a server takes a model's text apart by itself. It is put together again, so that one recogniser reads every engine.
 """
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import orjson
 from antiphon.core.errors import internal
 from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.messages import messages_of, tools_of
+from antiphon.engines.dialects.plain_pictures import estimate_of, messages_with_pictures, probe_sight, sight_of
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.protocol import EngineModel, silent
 from antiphon.turn.chat import Chat, ChatTurn
@@ -52,12 +54,18 @@ class _Order(NamedTuple):
 class Plain:
     """Its counts are estimates until the engine's own usage arrives with the last chunk."""
 
-    def __init__(self, upstream: Upstream, *, num_slots: int) -> None:
+    def __init__(self, upstream: Upstream, *, num_slots: int, sees: bool | None = None) -> None:
+        """`sees` is what the operator says; None to ask the upstream."""
         self._upstream = upstream
         self._num_slots = num_slots
+        self._sees = sees
+        self._takes_salt = False
 
     async def models(self) -> tuple[EngineModel, ...]:
         listed = await rows(self._upstream)
+        self._takes_salt = any(row.get("owned_by") == "vllm" for row in listed)
+        if self._sees is None and all(sight_of(row) is None for row in listed):
+            self._sees = await probe_sight(self._upstream)
         with reading():
             return tuple(self._model(row) for row in listed)
 
@@ -69,15 +77,18 @@ class Plain:
             counts_exactly=False,
             num_slots=self._num_slots,
             created_at=created_at(row),
+            sees=bool(sight_of(row) if self._sees is None else self._sees),
         )
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
-        body: dict[str, Any] = {"model": model, "messages": messages_of(chat.turns, str)}
+        messages = messages_with_pictures(chat) if chat.mark else messages_of(chat.turns, str)
+        body: dict[str, Any] = {"model": model, "messages": messages}
         num_chars = len(chat.prefill) + sum(map(_num_chars, chat.turns))
         if chat.tools:
             body["tools"] = tools_of(chat, str)
             num_chars += len(orjson.dumps(body["tools"]))
         num_tokens = num_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * (len(chat.turns) + 1)
+        num_tokens += sum(map(estimate_of, chat.turns))
         return Prompt(_Rendered(body, chat), num_tokens, is_exact=False)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
@@ -86,6 +97,8 @@ class Plain:
         Of a grammar only the schema is passed on; a strict tool's arguments are as true as the upstream makes them.
         """
         order = _order(prompt.payload, wish)
+        if wish.salt and self._takes_salt:
+            order.body["cache_salt"] = hashlib.sha256(wish.salt.encode()).hexdigest()
         reader = _Reader(order)
         if wish.is_awaited_whole:
             piece = reader.read_whole(await self._upstream.post_and_wait("/v1/chat/completions", order.body))
@@ -147,6 +160,7 @@ class _Reader:
         self._num_output = 0
         self._cause: StopCause | None = None
         self._num_input: int | None = None
+        self._num_cached: int | None = None
 
     def read(self, lines: list[bytes]) -> list[Piece]:
         """No lines are the end: a good one, even without `[DONE]`, if there was a finish reason."""
@@ -171,7 +185,8 @@ class _Reader:
         """The engine's count of a prompt that ends with an opening is not the prompt's."""
         cause = self._cause or "end"
         text += self._writer.close(cause)
-        return Piece(text, self._num_output, stop=Stop(cause, None if self._is_resumed else self._num_input))
+        stop = Stop(cause, None if self._is_resumed else self._num_input, self._num_cached)
+        return Piece(text, self._num_output, stop=stop)
 
     def _read_line(self, line: bytes) -> str:
         if line == b"[DONE]":
@@ -189,6 +204,7 @@ class _Reader:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self._num_input = usage.get("prompt_tokens")
+        self._num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         self._num_output = max(self._num_output, usage.get("completion_tokens") or 0)
 
     def _read_choice(self, choice: dict[str, Any], message: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.features.files import store
 from antiphon.features.files.store import Place, Wanted
-from antiphon.media.files import StoredFile
+from antiphon.media.files import StoredFile, not_found
 from antiphon.store.blobs import Blob, Blobs, DamagedBlobError, Draft, MissingBlobError
 from antiphon.store.db import Database, Lock
 from antiphon.store.listing import Part
@@ -104,7 +104,7 @@ class Files:
         async with self._database.write() as connection:
             digest = await store.remove_file(connection, scope, plain_id(file_id))
         if digest is None:
-            raise _unknown(file_id)
+            raise not_found(file_id)
         await self._clear([digest])
 
     async def read(self, scope: Scope, file_id: str) -> StoredFile:
@@ -178,12 +178,8 @@ def _columns(blob: Blob, upload: Upload, now: float) -> dict[str, Any]:
 
 def _known(row: Row[Any] | None, file_id: str) -> Row[Any]:
     if row is None:
-        raise _unknown(file_id)
+        raise not_found(file_id)
     return row
-
-
-def _unknown(file_id: str) -> ApiError:
-    return ApiError(Kind.NOT_FOUND, f"File `{file_id[:100]}` not found.")
 
 
 def describe(row: Row[Any], *, is_old: bool) -> dict[str, Any]:

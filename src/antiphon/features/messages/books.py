@@ -50,6 +50,8 @@ class Caller(NamedTuple):
     principal: Principal
     client: str = ""
     background: Background | None = None
+    session: str = ""
+    """The conversation, and the agent in it, if the client names them."""
 
     @property
     def service_tier(self) -> ServiceTier:

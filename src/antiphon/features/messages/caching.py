@@ -5,7 +5,7 @@ The engine has the last word: what it has computed again was not read, whatever 
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError, Kind
@@ -54,6 +54,12 @@ class Cached(NamedTuple):
     written: tuple[tuple[bytes, Entry], ...] = ()
     asked: Asked | None = None
     diagnostics: JsonObject | None = None
+
+    @property
+    def keep(self) -> Literal["", "5m", "1h"]:
+        """How long the engine should keep the prompt, as far as that is asked."""
+        ttls = [entry.ttl for _, entry in self.written]
+        return "1h" if "1h" in ttls else "5m" if ttls else ""
 
 
 class Recent(Generic[K, V]):

@@ -1,7 +1,6 @@
 """One reply out of as many of the engine's outputs as it takes: it is asked again where the reply takes a turn."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import NamedTuple
 
 import orjson
@@ -10,12 +9,15 @@ from antiphon.engines.catalog import Model
 from antiphon.features.messages.servertools import Result, ServerTools
 from antiphon.turn.assemble import Assembler, Plan
 from antiphon.turn.chat import Chat, ChatCall, ChatTurn
-from antiphon.turn.pieces import Prompt, Wish
+from antiphon.turn.pieces import Prompt, Sampling, Wish
 from antiphon.turn.reading import Asked
 from antiphon.wire.events import Event
 
 MAX_ROUNDS = 10
 """Calls to tools of the server in one reply; then it pauses, and a client may ask for more."""
+
+
+_WARM = 0.7
 
 
 class Task(NamedTuple):
@@ -38,9 +40,10 @@ async def play(
         meter()
         yield events
         return
-    num_calls = 0
+    num_calls, sampling = 0, task.wish.sampling
     while True:
-        async with aclosing(task.model.engine.generate(task.model.id, task.prompt, task.wish)) as bursts:
+        bursts = task.model.engine.generate(task.model.id, task.prompt, task.wish)
+        try:
             async for pieces in bursts:
                 if events := assembler.feed(pieces):
                     meter()
@@ -49,13 +52,15 @@ async def play(
                     return
                 if assembler.asked:
                     break
+        finally:
+            await bursts.aclose()
         asked = assembler.asked
         if asked is None:
             assembler.check_done()
             return
         if asked.call is None:
             assembler.go_on()
-            task = _goes_on(task, asked, assembler)
+            task = _goes_on(task, asked, assembler, _warm(sampling) if asked.is_again else sampling)
             continue
         num_calls += 1
         result = await tools.run(asked.call)
@@ -72,9 +77,21 @@ def _left(task: Task, assembler: Assembler) -> int:
     return max(task.plan.max_output - assembler.num_output, 1)
 
 
-def _goes_on(task: Task, asked: Asked, assembler: Assembler) -> Task:
-    wish = task.wish._replace(max_tokens=_left(task, assembler), opening=asked.text, grammar=asked.grammar, forced=None)
+def _goes_on(task: Task, asked: Asked, assembler: Assembler, sampling: Sampling) -> Task:
+    wish = task.wish._replace(
+        max_tokens=_left(task, assembler),
+        sampling=sampling,
+        opening=asked.text,
+        is_opening_counted=False,
+        grammar=asked.grammar,
+        forced=None,
+    )
     return task._replace(wish=wish)
+
+
+def _warm(sampling: Sampling) -> Sampling:
+    """What was drawn in vain is not drawn again (decision 0034)."""
+    return sampling._replace(temperature=max(sampling.temperature, _WARM))
 
 
 async def _after_call(task: Task, asked: Asked, result: Result, assembler: Assembler) -> Task:
@@ -87,5 +104,7 @@ async def _after_call(task: Task, asked: Asked, result: Result, assembler: Assem
     found = tuple(tool for tool in result.found if tool.name not in known)
     chat = task.chat._replace(turns=turns, prefill="", callable=(*task.chat.callable, *found))
     prompt = await task.model.engine.prepare(task.model.id, chat)
-    wish = task.wish._replace(max_tokens=_left(task, assembler), opening="", grammar=None, forced=None)
+    wish = task.wish._replace(
+        max_tokens=_left(task, assembler), opening="", is_opening_counted=False, grammar=None, forced=None
+    )
     return task._replace(chat=chat, prompt=prompt, wish=wish)

@@ -98,6 +98,7 @@ class Messages:
     ) -> AsyncGenerator[Reply, None]:
         """`document` is a schema for the whole text that is kept as far as it can be, and that nothing refuses."""
         model = self.resolve(caller.principal, request.model)
+        caller = caller if caller.session else caller._replace(session=_session_of(request))
         self._books.check_spending(caller.principal)  # before its prompt is worth the engine's time
         order = await self._order(caller.principal, request, model)
         if document is not None:
@@ -117,7 +118,7 @@ class Messages:
             await _acquire(model, caller, account)
             try:
                 account.begin(plan.message_id)
-                wish = _wish(order, plan)._replace(salt=caller.principal.scope.workspace_id)
+                wish = _wish(order, plan, caller)
                 task = Task(model, order.chat, prompt, plan, wish)
                 assembler = Assembler(plan)
                 meter = _meter(assembler, account, timing, lambda: self._keep(caller, plan, order.cached))
@@ -211,6 +212,11 @@ class Messages:
         return Signer(self._signing_key, principal.scope.workspace_id)
 
 
+def _session_of(request: MessageRequest) -> str:
+    """What clients that send no header put their conversation into."""
+    return (request.metadata and request.metadata.user_id) or ""
+
+
 def _tools_of(plan: Plan) -> ServerTools:
     return ServerTools(searches(plan.script.offer.deferred if plan.script else ()))
 
@@ -266,13 +272,21 @@ def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
     return Sampling(temperature, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None)
 
 
-def _wish(order: Order, plan: Plan) -> Wish:
+def _wish(order: Order, plan: Plan, caller: Caller) -> Wish:
     """What is looked for in the text is ours to find, so every token has to be seen as it comes."""
     is_read = order.is_streamed or bool(order.stop_sequences)
-    wish = Wish(plan.max_output, order.sampling, is_awaited_whole=not is_read)
+    wish = Wish(
+        plan.max_output,
+        order.sampling,
+        is_awaited_whole=not is_read,
+        salt=caller.principal.scope.workspace_id,
+        session=caller.session,
+        keep=order.cached.keep,
+    )
     if (script := plan.script) is None:
         return wish
-    wish = wish._replace(is_awaited_whole=False, opening=opening_of(script.offer, script.form))
+    opening = opening_of(script.offer, script.form)
+    wish = wish._replace(is_awaited_whole=False, opening=opening, is_opening_counted=True)
     if script.offer.forced:
         name = next(iter(script.offer.callable)) if script.offer.forced == "tool" else None
         return wish._replace(grammar=forced_grammar(script.offer, script.form), forced=ForcedCall(name))
@@ -297,7 +311,7 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
             raise invalid(f"prompt is too long: {prompt.num_tokens} tokens > {window} maximum")
         max_output = min(max_output, window - prompt.num_tokens)
     has_room = not prompt.is_exact or prompt.num_tokens < window
-    script = order.script and order.script._replace(is_thinking=prompt.is_thinking)
+    script = order.script._replace(is_thinking=prompt.is_thinking) if order.script else None
     return Plan(
         new_id("msg"),
         model.id,

@@ -33,7 +33,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
     nothing = _support(False)
     return {
         "batch": _support(True),
-        "citations": nothing,
+        "citations": _support(True),
         "code_execution": nothing,
         "image_input": _support(model.spec.sees),
         "pdf_input": _support(True),

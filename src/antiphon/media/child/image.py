@@ -1,8 +1,11 @@
 """A picture of any kind becomes one that an engine takes: upright, opaque, RGB, no larger than it need be."""
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO
+from types import FrameType
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -25,6 +28,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _QUARTER_TURNS = (5, 6, 7, 8)
+_MAX_SCANS = 100
+"""A progressive JPEG has about ten; each goes over the whole picture."""
+_MAX_HEAD_CPU_S = 0.5
 _JPEG_QUALITY = 90
 _LOSSY = ("image/jpeg", "image/webp")
 
@@ -34,17 +40,40 @@ def run(data: bytes, fields: Mapping[str, Any]) -> Frame:
     if not data:
         raise Refusal("empty")
     Image.MAX_IMAGE_PIXELS = None  # the sides are checked instead
-    try:
-        image = Image.open(BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError as error:
-        raise Refusal("unknown") from error
+    image, orientation = _opened(data)
     if max(image.size) > fields["max_side"]:
         raise Refusal("size", width=image.width, height=image.height)
     source_type = _TYPES[image.format or ""]
-    orientation = _orientation(image)
     width, height = _turned(image.size, orientation)
     small = _shrunk(image, orientation)
     return framed(small, is_lossy=source_type in _LOSSY, source_type=source_type, source_size=[width, height])
+
+
+def _opened(data: bytes) -> tuple[Image.Image, int]:
+    """The picture, before anything is decoded, and how it has to be turned."""
+    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise Refusal("broken")
+    try:
+        with _soon():
+            image = Image.open(BytesIO(data), formats=_FORMATS)
+            return image, _orientation(image)
+    except UnidentifiedImageError as error:
+        raise Refusal("unknown") from error
+
+
+@contextmanager
+def _soon() -> Generator[None]:
+    """What a file says of itself is read step by step, and may be made of millions of steps."""
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise Refusal("broken")
+
+    signal.signal(signal.SIGVTALRM, give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _MAX_HEAD_CPU_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def framed(image: Image.Image, *, is_lossy: bool, **facts: Any) -> Frame:
@@ -88,6 +117,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
+    except Refusal:
+        raise
     except Exception:  # whatever is wrong in what only describes the picture
         return 1
 

@@ -7,6 +7,7 @@ the kernel keeps.
 import importlib
 import os
 import resource
+import signal
 import sys
 from binascii import Error as BadBase64
 from binascii import a2b_base64
@@ -27,8 +28,7 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     _limit(frames.read(jobs))
     while job := frames.read(jobs):
-        _allow(job.fields["cpu_s"])
-        if not _do(job, answers):
+        if not _do_within(job, answers):
             return
 
 
@@ -37,14 +37,17 @@ def _limit(first: Frame | None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.nice(_NICENESS)
 
 
-def _allow(cpu_s: int) -> None:
-    """So much more processor time than it has had; the kernel kills it beyond."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+def _do_within(job: Frame, answers: BinaryIO) -> bool:
+    """The kernel ends the process where it takes more processor time than it may."""
+    signal.setitimer(signal.ITIMER_PROF, job.fields["cpu_s"])
+    try:
+        return _do(job, answers)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _do(job: Frame, answers: BinaryIO) -> bool:
@@ -57,7 +60,7 @@ def _do(job: Frame, answers: BinaryIO) -> bool:
     except BadBase64:
         frames.write(answers, Frame({"refused": "base64"}))
     except MemoryError:
-        frames.write(answers, Frame({"refused": "broken"}))
+        frames.write(answers, Frame({"refused": "broken", "is_last": True}))
         return False
     except Exception:  # these libraries raise anything
         frames.write(answers, Frame({"refused": "broken"}))

@@ -12,6 +12,14 @@ from antiphon.media.child.frames import Frame
 from antiphon.media.child.refusal import Refusal
 
 _LEAST_SCORE = 0.6
+_PARAMS = {
+    "Global.log_level": "critical",
+    "Global.use_cls": False,  # text that stands on its head
+    "Det.limit_type": "max",
+    "Det.limit_side_len": 1600,
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
 
 
 class _Word(NamedTuple):
@@ -34,8 +42,7 @@ def _reader() -> Any:
         importlib.import_module("onnxruntime")
     except ImportError as error:
         raise Refusal("no_ocr") from error
-    threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "EngineConfig.onnxruntime.inter_op_num_threads": 1}
-    return rapidocr.RapidOCR(params={"Global.log_level": "critical", **threads})
+    return rapidocr.RapidOCR(params=_PARAMS)
 
 
 def _words(image: Image.Image) -> list[_Word]:

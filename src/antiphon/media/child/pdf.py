@@ -11,7 +11,7 @@ from antiphon.media.child.frames import Frame
 from antiphon.media.child.image import framed
 from antiphon.media.child.layout import Char, Run, is_spread, text_of
 from antiphon.media.child.refusal import Refusal
-from antiphon.turn.pixels import fitted
+from antiphon.turn.pixels import MAX_SIDE, fitted
 
 _PASSWORD_ERROR = 4
 _DPI = 72
@@ -19,20 +19,19 @@ _MAX_SCALE = 4.0
 _MAX_CHARS = 200_000
 _FEW_CHARS = 8
 """A page with less text, and with a picture, is a scan."""
-_SCAN_SIDE = 2200
 _HYPHENS = dict.fromkeys((0x02, 0xFFFE, 0x00))
 """How PDFium tells those of a word that goes on in the next line."""
 
 
 def run(data: bytes, fields: Mapping[str, Any]) -> Frame:
-    """Pages from `first` up to `last`: those of a scan, and all if they are to be `seen`, with a picture."""
+    """Pages from `first` up to `last`: their text, or pictures whose longer side has `side` pixels at most."""
     if not data:
         raise Refusal("empty")
     with _opened(data) as document:
         if not (num_pages := len(document)):
             raise Refusal("broken")
         numbers = range(fields["first"], min(fields["last"], num_pages))
-        pages = [_page(document, number, is_seen=fields["seen"]) for number in numbers]
+        pages = [_page(document, number, fields.get("side")) for number in numbers]
     told = [{**page.fields, "num_bytes": len(page.data)} for page in pages]
     return Frame({"num_pages": num_pages, "pages": told}, b"".join(page.data for page in pages))
 
@@ -45,28 +44,32 @@ def _opened(data: bytes) -> Any:
         raise Refusal("encrypted" if error.err_code == _PASSWORD_ERROR else "broken") from error
 
 
-def _page(document: Any, number: int, *, is_seen: bool) -> Frame:
+def _page(document: Any, number: int, side: int | None) -> Frame:
     page = document[number]
     try:
+        if side:
+            return framed(_drawn(page, side), is_lossy=False)
         text = _text(page)
-        is_scan = len(text) < _FEW_CHARS and any(True for _ in page.get_objects(max_depth=2))
-        if not (is_seen or is_scan):
-            return Frame({"text": text, "is_scan": False})
-        return _pictured(page, text, is_scan=is_scan, is_seen=is_seen)
+        return Frame({"text": text, "is_scan": len(text) < _FEW_CHARS and _has_objects(page)})
     finally:
         page.close()
 
 
-def _pictured(page: Any, text: str, *, is_scan: bool, is_seen: bool) -> Frame:
+def _has_objects(page: Any) -> bool:
+    raw: Any = importlib.import_module("pypdfium2.raw")
+    return raw.FPDFPage_CountObjects(page) > 0
+
+
+def _drawn(page: Any, side: int) -> Image.Image:
     width, height = page.get_size()
-    if is_seen:
-        wide, high = fitted(max(1, round(width * _MAX_SCALE)), max(1, round(height * _MAX_SCALE)))
-    else:
-        wide, high = round(width * _SCAN_SIDE / max(width, height)), round(height * _SCAN_SIDE / max(width, height))
-    scale = min(_MAX_SCALE, wide / width, high / height)
-    image: Image.Image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
-    image.thumbnail((max(1, wide), max(1, high)))
-    return framed(image, is_lossy=False, text=text, is_scan=is_scan)
+    scale = min(_MAX_SCALE, side / max(width, height))
+    wide, high = (
+        fitted(max(1, round(width * scale)), max(1, round(height * scale))) if side <= MAX_SIDE else (side, side)
+    )
+    image: Image.Image = page.render(scale=min(scale, wide / width, high / height), may_draw_forms=False).to_pil()
+    image = image.convert("RGB")
+    image.thumbnail((wide, high))
+    return image
 
 
 def _text(page: Any) -> str:

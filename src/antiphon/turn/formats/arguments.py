@@ -36,14 +36,26 @@ class Arguments:
         self._repair = None if is_eager else repair
         self._pieces: list[str] = []
         self._is_first = True
+        self._has_dropped = False
+        """Whether all that is kept is a brace, and what follows it may be a comma."""
 
     def add(self, piece: str) -> None:
         self._pieces.append(piece)
 
     def flush(self) -> None:
-        if fragment := "".join(self._pieces):
+        fragment = "".join(self._pieces)
+        if self._has_dropped:
+            if fragment == "{":
+                return
+            fragment, self._has_dropped = "{" + fragment[1:].lstrip().removeprefix(",").lstrip(), False
+        if fragment:
             self._write(fragment)
         self._pieces.clear()
+
+    def _drop(self) -> None:
+        """Forget the key that was added last: its value is no value."""
+        self._has_dropped = self._has_dropped or "".join(self._pieces).lstrip().startswith("{")
+        self._pieces = ["{"] if self._has_dropped else []
 
     def read(self, reader: Reader, key: str | None, brackets: list[str]) -> Reading[None]:
         """The members of an object whose first key has been read, and its end."""
@@ -68,7 +80,20 @@ class Arguments:
         except Broken:
             self.add("".join(pieces))
             raise
-        self.add(_repaired("".join(pieces), self._schema_of(key), repair))
+        text = "".join(pieces)
+        if self._is_absent(key, text):
+            self._drop()
+        else:
+            self.add(_repaired(text, self._schema_of(key), repair))
+
+    def _is_absent(self, key: str, text: str) -> bool:
+        """Whether a null stands for a parameter that may be left out, and that may be no null."""
+        if text != "null" or self._repair is None or key not in properties_of(self._schema):
+            return False
+        required = cast(object, self._schema.get("required"))
+        whole: JsonObject = {"type": "object", "properties": {key: self._schema_of(key)}}
+        is_required = isinstance(required, list) and key in required
+        return not is_required and self._repair(whole, {key: None}) == {}
 
     def write_whole(self, text: str) -> None:
         """All arguments at once: a JSON object, valid."""
@@ -83,6 +108,8 @@ class Arguments:
     def write_text(self, key: str, text: str) -> None:
         """One argument from a format without types: the tool's schema gives it one."""
         value = typed(self._schema_of(key), text)
+        if self._is_absent(key, value):
+            return
         if self._repair:
             value = _repaired(value, self._schema_of(key), self._repair)
         self.write_key(key)

@@ -13,11 +13,13 @@ class Shape(NamedTuple):
     """A call as its format writes it: what stands before its name, between name and arguments, and after them.
 
     Appended to a prompt, `prefix` leaves a model nothing to do but to call; what it then writes ends with `after`.
+    `joint` stands between a call's arguments and the next call's name, where that is not `after` and `before`.
     """
 
     before: str
     between: str
     after: str
+    joint: str = ""
 
     def call(self, name: str, arguments: str) -> str:
         """`arguments` is the JSON text of an object."""
@@ -27,32 +29,56 @@ class Shape(NamedTuple):
         """The beginning of a call: of this tool, up to its arguments; of any tool, up to its name."""
         return self.before if name is None else f"{self.before}{name}{self.between}"
 
+    @property
+    def then(self) -> str:
+        """What stands between the arguments of one call and the name of the next."""
+        return self.joint or f"{self.after}\n{self.before}"
+
 
 HERMES = Shape('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>")
 LLAMA = Shape('{"name": "', '", "parameters": ', "}")
-MISTRAL = Shape('[TOOL_CALLS][{"name": "', '", "arguments": ', "}]")
-MISTRAL_NAMED = Shape("[TOOL_CALLS]", "[ARGS]", "")
-PHI = Shape('<|tool_call|>[{"name": "', '", "arguments": ', "}]<|/tool_call|>")
-GRANITE = Shape('<|tool_call|>[{"name": "', '", "arguments": ', "}]")
-NEMOTRON = Shape('<TOOLCALL>[{"name": "', '", "arguments": ', "}]</TOOLCALL>")
+_IN_A_LIST = '}, {"name": "'
+MISTRAL = Shape('[TOOL_CALLS][{"name": "', '", "arguments": ', "}]", _IN_A_LIST)
+MISTRAL_NAMED = Shape("[TOOL_CALLS]", "[ARGS]", "", "[TOOL_CALLS]")
+PHI = Shape('<|tool_call|>[{"name": "', '", "arguments": ', "}]<|/tool_call|>", _IN_A_LIST)
+GRANITE = Shape('<|tool_call|>[{"name": "', '", "arguments": ', "}]", _IN_A_LIST)
+NEMOTRON = Shape('<TOOLCALL>[{"name": "', '", "arguments": ', "}]</TOOLCALL>", _IN_A_LIST)
 COMMAND = Shape(
-    '<|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "', '", "parameters": ', "}\n]<|END_ACTION|>"
+    '<|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "',
+    '", "parameters": ',
+    "}\n]<|END_ACTION|>",
+    '},\n    {"tool_call_id": "0", "tool_name": "',
 )
-ACTION = Shape('Action: ```json\n[\n    {\n        "tool_name": "', '",\n        "parameters": ', "\n    }\n]```")
+ACTION = Shape(
+    'Action: ```json\n[\n    {\n        "tool_name": "',
+    '",\n        "parameters": ',
+    "\n    }\n]```",
+    '\n    },\n    {\n        "tool_name": "',
+)
 DEEPSEEK = Shape(
     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>",
     "\n```json\n",
     "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    "\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
 )
 DEEPSEEK_SHORT = Shape(
-    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>",
+    "<｜tool▁sep｜>",
+    "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    "<｜tool▁call▁end｜><｜tool▁call▁begin｜>",
 )
 KIMI = Shape(
     "<|tool_calls_section_begin|><|tool_call_begin|>functions.",
     ":0<|tool_call_argument_begin|>",
     "<|tool_call_end|><|tool_calls_section_end|>",
+    "<|tool_call_end|><|tool_call_begin|>functions.",
 )
-HARMONY = Shape("<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", "<|call|>")
+HARMONY = Shape(
+    "<|channel|>commentary to=functions.",
+    " <|constrain|>json<|message|>",
+    "<|call|>",
+    "<|call|><|start|>assistant<|channel|>commentary to=functions.",
+)
 
 _TOOLS = """\
 # Tools

@@ -6,6 +6,7 @@ import pytest
 
 from antiphon.turn.formats.outputs import CallArgs, CallEnd, CallStart, Text, Thinking
 from antiphon.turn.formats.recogniser import Recogniser
+from antiphon.turn.schema.repair import repaired
 from tests.unit.turn.formats.samples import (
     ARGS,
     NAMED,
@@ -210,6 +211,25 @@ def test_a_value_is_repaired_by_its_schema():
     text = '<tool_call>{"name": "get_weather", "arguments": {"city": 5.0, "days": "2", "where": {"b" :1}}}</tool_call>'
     assert read(text, repair=repair) == [Call("get_weather", '{"city": 5.0, "days": 2, "where": {"b" :1}}')]
     assert seen == [({"type": "string"}, 5.0), ({"type": "integer"}, "2"), ({"type": "object"}, {"b": 1})]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ('{"a": null, "b": "x"}', '{"b": "x"}'),
+        ('{"b": "x",\n "a": null, "c": null}', '{"b": "x", "c": null}'),
+        ('{\n  "a": null,\n  "d": null\n}', '{"d": null\n}'),
+        ('{"a": null, "b": null}', "{}"),
+        ('{"e": null}', '{"e": null}'),
+    ],
+)
+def test_a_null_for_a_parameter_that_may_be_absent_and_never_null_is_left_out(written: str, sent: str):
+    kinds = {"a": "integer", "b": "string", "c": ["string", "null"], "d": "integer"}
+    schema = {"properties": {name: {"type": kind} for name, kind in kinds.items()}, "required": ["d"]}
+    text = f'{{"name": "f", "arguments": {written}}}'
+    for pieces in ([text], list(text)):
+        assert read(pieces, tools={"f": schema}, repair=repaired) == [Call("f", sent)]
+        assert json.loads(sent) == {name: value for name, value in json.loads(written).items() if name in sent}
 
 
 def test_what_definitions_a_parameter_refers_to_is_told_to_the_repair():

@@ -1,0 +1,159 @@
+"""The slots of llama.cpp's server: each prompt gets the one that has most of it, and no workspace another's tokens.
+
+Decision 0029 tells why we choose, and not the server.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from antiphon.core.clock import Clock
+from antiphon.core.errors import ApiError
+from antiphon.engines.choice import WORTH_MOVING, Choice, Keep, Slot, Wanted, choose, choose_in_place
+from antiphon.engines.http import Upstream, reading
+from antiphon.engines.packed import TOKEN_BYTES, num_tokens, pack
+from antiphon.engines.saved import Entry, SavedPrompts
+from antiphon.turn.pieces import Piece, Wish
+
+log = logging.getLogger("antiphon.engines")
+
+_LIFETIMES_S: dict[Keep, float] = {"": 300.0, "5m": 300.0, "1h": 3600.0}
+_FIRST_GUESS_BYTES = 64 << 10
+"""Of a token's state, until one was saved."""
+
+
+class Held:
+    """A slot while it computes a prompt. `fields` go into the request."""
+
+    def __init__(self, slot: Slot, *, may_reuse: bool) -> None:
+        self._slot = slot
+        self.fields: dict[str, Any] = {"id_slot": slot.number, "cache_prompt": may_reuse}
+
+    def note(self, pieces: Sequence[Piece]) -> None:
+        """How far the engine is."""
+        slot = self._slot
+        for piece in pieces:
+            if piece.progress:
+                slot.num_computed = max(slot.num_computed, piece.progress.num_done)
+            if piece.num_output or piece.stop:
+                slot.num_computed = num_tokens(slot.tokens)
+                slot.num_output = piece.num_output
+
+
+class Slots:
+    """`saved` is where prompts can be moved to; None where the server is somebody else's, and keeps what it likes."""
+
+    def __init__(self, upstream: Upstream, clock: Clock, saved: SavedPrompts | None, num_slots: int) -> None:
+        self._upstream = upstream
+        self._clock = clock
+        self._saved = saved
+        self._slots = [Slot(number) for number in range(num_slots)]
+        self._choosing = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._token_bytes = _FIRST_GUESS_BYTES
+        self._salts: set[str] = set()
+
+    @asynccontextmanager
+    async def hold(self, tokens: Sequence[int | str], wish: Wish) -> AsyncGenerator[Held]:
+        """A slot for the block, with as much of the prompt in it as there is anywhere."""
+        wanted = Wanted(pack(tokens), wish.salt, wish.session, self._clock.monotonic())
+        async with self._choosing:
+            choice = await self._choose(wanted)
+            slot = choice.slot
+            slot.is_busy = True
+            try:
+                num_common = await self._move(choice, wanted)
+            except BaseException:
+                self._free(slot)
+                raise
+            may_reuse = self._may_reuse(slot, wanted, num_common)
+            self._begin(slot, wanted, wish, num_common if may_reuse else 0)
+        try:
+            yield Held(slot, may_reuse=may_reuse)
+        finally:
+            self._free(slot)
+
+    async def _choose(self, wanted: Wanted) -> Choice:
+        while all(slot.is_busy for slot in self._slots):
+            self._freed.clear()
+            await self._freed.wait()
+        if self._saved is None:
+            return choose_in_place(self._slots, wanted)
+        return choose(self._slots, wanted, self._saved.find(wanted.salt, wanted.tokens)[1], self._saved.has)
+
+    def _may_reuse(self, slot: Slot, wanted: Wanted, num_common: int) -> bool:
+        """Whether the server may look at what the slot has. One with a cache of its own fills slots from that where
+        they would lose more than half, whoever's it was."""
+        self._salts.add(wanted.salt)
+        if slot.salt != wanted.salt:
+            return False
+        has_own_cache = self._saved is None and len(self._salts) > 1
+        return not has_own_cache or num_common > (slot.num_known + slot.num_output) * 0.6
+
+    def _begin(self, slot: Slot, wanted: Wanted, wish: Wish, num_common: int) -> None:
+        slot.salt, slot.session, slot.tokens = wanted.salt, wanted.session, wanted.tokens
+        slot.num_computed, slot.num_output = num_common, 0
+        slot.keep = wish.keep
+        slot.keeps_until = wanted.now + _LIFETIMES_S[wish.keep]
+
+    def _free(self, slot: Slot) -> None:
+        slot.is_busy = False
+        slot.used_at = self._clock.monotonic()
+        self._freed.set()
+
+    async def _move(self, choice: Choice, wanted: Wanted) -> int:
+        """Save and bring in what was chosen; how many tokens of the prompt are in the slot."""
+        saved, slot = self._saved, choice.slot
+        if saved is None:
+            return choice.num_common
+        if choice.must_save:
+            await self._save(saved, slot)
+        if choice.source and not saved.has(choice.source, choice.num_common):
+            await self._save(saved, choice.source)
+        if choice.source or choice.is_restored:
+            entry, num = saved.find(wanted.salt, wanted.tokens)
+            if entry and num - slot.shares(wanted.salt, wanted.tokens) >= WORTH_MOVING:
+                await self._restore(saved, slot, entry)
+        return slot.shares(wanted.salt, wanted.tokens)
+
+    async def save_idle(self, idle_s: float) -> None:
+        """Save what nobody has used for so long, so that it outlives this process."""
+        if self._saved is None:
+            return
+        for slot in self._slots:
+            async with self._choosing:
+                is_idle = not slot.is_busy and self._clock.monotonic() - slot.used_at >= idle_s
+                if is_idle and slot.num_known >= WORTH_MOVING and not self._saved.has(slot, slot.num_known):
+                    await self._save(self._saved, slot)
+
+    async def _save(self, saved: SavedPrompts, slot: Slot) -> None:
+        """Where it fails the prompt is computed again some day."""
+        if slot.salt is None or not saved.make_room(slot.num_known * self._token_bytes):
+            return
+        whole, slot.tokens = slot.tokens, slot.tokens[: slot.num_known * TOKEN_BYTES]
+        name = saved.name_for(slot)
+        try:
+            reply = await self._upstream.post_and_wait(f"/slots/{slot.number}?action=save", {"filename": name})
+            with reading():
+                num_bytes = int(reply["n_written"])
+            saved.add(slot, name, num_bytes)
+            self._token_bytes = -(-num_bytes // max(1, slot.num_known))
+        except ApiError as error:
+            log.warning("slot %d cannot be saved: %s", slot.number, error)
+        finally:
+            slot.tokens = whole
+
+    async def _restore(self, saved: SavedPrompts, slot: Slot, entry: Entry) -> None:
+        slot.salt, slot.tokens, slot.num_computed, slot.num_output = None, b"", 0, 0
+        body = {"filename": entry.name + ".kv"}
+        try:
+            await self._upstream.post_and_wait(f"/slots/{slot.number}?action=restore", body)
+        except ApiError as error:
+            log.warning("a saved prompt cannot be brought in: %s", error)
+            saved.drop(entry)
+            return
+        saved.use(entry)
+        slot.salt, slot.tokens, slot.num_computed = entry.salt, entry.tokens, num_tokens(entry.tokens)
+        slot.keep = entry.keep

@@ -1,0 +1,154 @@
+"""Qwen2.5-Coder 0.5B with a projector of our own looks at pictures that are drawn here, through the whole server."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anthropic import Anthropic
+from PIL import Image
+from tests.fixtures.pictures import block_of, document_of, said
+
+from tests.fixtures.drawn import ALL, Drawn
+from tests.fixtures.pdfs import A4, Drawing, lines, pdf
+from tests.fixtures.serving import Served, serving
+from tests.fixtures.world import text_of
+
+pytestmark = [pytest.mark.real, pytest.mark.full, pytest.mark.timeout(900)]
+QUESTION = said("Name the colour and the shape or digit in the picture.")
+GREEDY: dict[str, Any] = {"extra_headers": {"anthropic-version": "2023-06-01"}, "extra_body": {"temperature": 0}}
+FEW = tuple(islice(ALL, 3, None, 9))  # of every colour, and of most things
+
+Ask = Callable[[Anthropic, Drawn], list[dict[str, Any]]]
+"""The messages that show a picture and ask for it."""
+
+
+@pytest.fixture(scope="module")
+def server(qwen05: Path, qwen05_projector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("vision")
+    arguments = ["--model", str(qwen05), "--mmproj", str(qwen05_projector)]
+    with serving(folder, *arguments, ANTIPHON_WINDOW="2048") as served:
+        yield served
+
+
+def user(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": list(content)}
+
+
+def by_base64(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+    return [user(block_of(drawn.png()), QUESTION)]
+
+
+def by_file_id(client: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+    file = client.files.upload(file=("it.png", drawn.png(), "image/png"))
+    return [user({"type": "image", "source": {"type": "file", "file_id": file.id}}, QUESTION)]
+
+
+def by_tool_result(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "take_picture", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [block_of(drawn.png())]}
+    return [user(said("Take a picture.")), {"role": "assistant", "content": [call]}, user(result, QUESTION)]
+
+
+def by_pdf_page(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+    """The picture fills a page of its own, as a scan does."""
+    image = Image.open(BytesIO(drawn.png((595, 842))))
+    return [user(document_of(pdf([[Drawing(0, 0, *A4, image)]])), QUESTION)]
+
+
+def in_a_document(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+    source = {"type": "content", "content": [said("A picture:"), block_of(drawn.png())]}
+    return [user({"type": "document", "source": source}, QUESTION)]
+
+
+def is_right(drawn: Drawn, reply: str) -> bool:
+    return drawn.colour in reply.lower() and drawn.thing in reply.lower()
+
+
+def wrong(server: Served, ask: Ask, drawings: Sequence[Drawn]) -> dict[Drawn, str]:
+    """What the model says of those that it does not name right. Each count of tokens is held against the usage."""
+    with server.sdk() as client, ThreadPoolExecutor(4) as pool:
+
+        def reply_to(drawn: Drawn) -> str:
+            messages: Any = ask(client, drawn)
+            counted = client.messages.count_tokens(model="claude-x", messages=messages)
+            message = client.messages.create(model="claude-x", max_tokens=20, messages=messages, **GREEDY)
+            assert counted.input_tokens == message.usage.input_tokens
+            return text_of(message)
+
+        replies = dict(zip(drawings, pool.map(reply_to, drawings), strict=True))
+    return {drawn: reply for drawn, reply in replies.items() if not is_right(drawn, reply)}
+
+
+def test_a_hundred_pictures_are_named_right_nine_times_in_ten(server: Served):
+    missed = wrong(server, by_base64, ALL)
+    assert len(ALL) >= 100
+    assert len(missed) <= len(ALL) / 10, missed
+
+
+@pytest.mark.parametrize("ask", [by_file_id, by_tool_result, by_pdf_page, in_a_document])
+def test_however_a_picture_comes_it_is_seen(server: Served, ask: Ask):
+    missed = wrong(server, ask, FEW)
+    assert len(missed) <= len(FEW) / 10, missed
+
+
+def test_pictures_are_told_apart_by_their_place(server: Served):
+    first, second = ALL[0], ALL[-1]
+    content = [said("First:"), block_of(first.png()), said("Second:"), block_of(second.png())]
+    with server.sdk() as client:
+        for ordinal, drawn in (("first", first), ("second", second)):
+            messages: Any = [user(*content, said(f"What colour is the {ordinal} picture? One word."))]
+            message = client.messages.create(model="claude-x", max_tokens=8, messages=messages, **GREEDY)
+            assert drawn.colour in text_of(message).lower()
+
+
+def test_a_picture_that_the_cache_has_is_not_computed_again(server: Served):
+    system: Any = [{"type": "text", "text": "Look closely. " * 200, "cache_control": {"type": "ephemeral"}}]
+    block = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    with server.sdk() as client:
+        used = [
+            client.messages.create(
+                model="claude-x", max_tokens=4, system=system, messages=[user(block, said(text))], **GREEDY
+            ).usage
+            for text in ("What is it?", "And which colour?")
+        ]
+    written, read = used
+    assert written.cache_creation_input_tokens
+    assert read.cache_read_input_tokens == written.cache_creation_input_tokens
+    assert read.cache_creation_input_tokens == 0
+
+
+def test_the_model_says_that_it_sees(server: Served):
+    with server.sdk() as client:
+        (model,) = client.models.list()
+    assert model.capabilities
+    assert model.capabilities.image_input.supported
+
+
+def test_a_picture_that_is_none_is_refused_before_the_engine_has_seen_it(server: Served):
+    broken = b64encode(ALL[0].png()[:300]).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": broken}
+    body: Any = [user({"type": "image", "source": source}, QUESTION)]
+    before = engine_log(server)
+    with server.sdk() as client, pytest.raises(Exception, match="Could not process image"):
+        client.messages.create(model="claude-x", max_tokens=8, messages=body)
+    assert engine_log(server) == before
+
+
+def engine_log(server: Served) -> bytes:
+    return (server.log.parent / "logs" / "engine.log").read_bytes()
+
+
+def test_pages_have_their_text_beside_them(server: Served):
+    image = Image.open(BytesIO(ALL[1].png((595, 842))))
+    document = document_of(pdf([lines(["The secret word is plum."]), [Drawing(0, 0, *A4, image)]]))
+    with server.sdk() as client:
+        messages: Any = [user(document, said("What is the secret word?"))]
+        message = client.messages.create(model="claude-x", max_tokens=20, messages=messages, **GREEDY)
+    assert "plum" in text_of(message).lower()
