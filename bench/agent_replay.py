@@ -250,7 +250,8 @@ def served(stage: Stage, name: str, model: Path, kv_dir: Path | None = None) -> 
 def _start(stage: Stage, name: str, model: Path, kv_dir: Path | None) -> Child:
     if name == "bare":
         return start_llama(stage, model, _NUM_SLOTS, REPO / "src")
-    kept = ["--kv-dir", str(kv_dir)] if kv_dir else []
+    same = ["--kv-dir", str(kv_dir), "--data-dir", f"{kv_dir}-data"]  # the workspace's id is part of the key
+    kept = same if kv_dir else []
     return stage.antiphon(
         name,
         "--model",
