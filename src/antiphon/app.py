@@ -163,6 +163,7 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.PROMPT_UNREAD, lambda: child.num_unread if (child := self._child()) else 0)
         watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
         watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
         watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)

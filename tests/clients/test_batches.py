@@ -13,6 +13,9 @@ from anthropic import AsyncAnthropic
 from anthropic.types.messages import MessageBatch
 
 from antiphon.core.clock import ManualClock
+from antiphon.core.errors import ApiError
+from antiphon.core.scope import Scope
+from antiphon.web.pages import Page
 from tests.fixtures.batches import ended, results_of, turn_clock
 from tests.fixtures.world import HEADERS, World, ask
 
@@ -195,6 +198,22 @@ async def test_an_unknown_batch_is_404():
         for ask_for in ("retrieve", "cancel", "delete"):
             with pytest.raises(anthropic.NotFoundError, match=r"Message Batch msgbatch_no not found\."):
                 await getattr(client.messages.batches, ask_for)("msgbatch_no")
+
+
+async def test_a_batch_of_another_workspace_is_unknown():
+    async with World() as world, world.sdk() as client:
+        batch, _ = await run(client, requests("a"))
+        scope = Scope(world.app.directory.home.organization_id, "wrkspc_01another")
+        for refused in (
+            world.app.batches.retrieve(scope, batch.id),
+            world.app.batches.cancel(scope, batch.id),
+            world.app.batches.delete(scope, batch.id),
+            anext(world.app.batches.results(scope, batch.id)),
+            world.app.batches.list(scope, Page(batch.id, None, 5)),
+        ):
+            with pytest.raises(ApiError, match=r"not found|was not found"):
+                await refused
+        assert not (await world.app.batches.list(scope, Page(None, None, 5))).rows
 
 
 async def test_cancel_ends_what_waits_and_what_runs():

@@ -88,7 +88,7 @@ class Plain:
             body["tools"] = tools_of(chat, str)
             num_chars += len(orjson.dumps(body["tools"]))
         num_tokens = num_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * (len(chat.turns) + 1)
-        num_tokens += sum(map(estimate_of, chat.turns))
+        num_tokens += sum([estimate_of(turn) for turn in chat.turns if turn.pictures])
         return Prompt(_Rendered(body, chat), num_tokens, is_exact=False)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
