@@ -302,6 +302,7 @@ def _row(letter: str, rounds: Sequence[dict[str, Tally]]) -> Json:
             "computed": [tally.num_computed for tally in tallies],
             "unique": [tally.num_unique for tally in tallies],
             "wall_s": [round(tally.wall_s, 2) for tally in tallies],
+            "first_turn_s": [round(tally.turns_s[0], 2) if tally.turns_s else 0.0 for tally in tallies],
             "later_turn_s": [round(statistics.median(tally.turns_s[1:] or [0.0]), 2) for tally in tallies],
         }
     row["computed/unique"] = _median(row["ours"]["computed"], row["ours"]["unique"])
@@ -329,9 +330,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=_MODEL)
     parser.add_argument("--quick", action="store_true", help="a prefix of some 1,500 tokens instead of 4,000")
+    parser.add_argument("--words", type=int, help="words of the prefix, a token each, where even that is too long")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     given = parser.parse_args()
     sizes = Sizes(1450, 3, 400) if given.quick else Sizes(3900, 6, 1000)
+    if given.words:
+        sizes = Sizes(given.words, 3, given.words // 2)
     before = report.load_and_steal()
     with Stage() as stage:
         rows = compare(stage, given.model, given.cases.split(","), given.rounds, sizes)

@@ -31,9 +31,13 @@ def _config(model: Path, num_slots: int) -> Config:
         "num_batch": plan.num_batch,
         "num_threads": plan.num_threads,
         "num_checkpoints": plan.num_checkpoints,
+        "flash": plan.flash,
+        "repacks": plan.repacks,
         "cache_mib": plan.cache_mib,
         "save_folder": None,
+        "projector": None,
         "key": KEY,
         "parent": os.getpid(),
         "binary": None,
+        "projector": None,
     }

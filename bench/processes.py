@@ -149,7 +149,10 @@ class Stage:
 
 
 def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    """Of no setting of ours; and bytecode is kept, as it is wherever a server is installed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 def _begin(core: int | None) -> None:

@@ -11,6 +11,7 @@ from bench.rows import (
     latency,
     memory,
     pace,
+    photo,
     prompt,
     real,
     real_batches,
@@ -35,6 +36,7 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "11": batches.rows,
     "11r": real_batches.shared_prefix,
     "upload": upload.of_a_large_file,
+    "photo": photo.of_twelve_megapixels,
     "real": real.tokens_per_second,
 }
 

@@ -1,4 +1,4 @@
-"""Row 11: a file of 500 MB, uploaded, beside a plain copy on the same disk. Both are on the disk when they are done."""
+"""Row `upload`: a file of 500 MB, beside a plain copy on the same disk. Both are on the disk when they are done."""
 
 import json
 import os
@@ -39,8 +39,10 @@ def of_a_large_file(bench: Bench) -> list[Line]:
 def _lines(name: str, speeds: dict[str, list[float]], added: dict[str, list[float]]) -> list[Line]:
     ratio = over(speeds[name], speeds["copy"])
     what = "upload of 500 MB, to a copy with fsync"
-    fast = Line("11", what, "MB/s", speeds, ratio, figure_of=f"{name}/copy", limit=Limit(0.5, is_least=True))
-    small = Line("11", "memory added by it, at its peak", "MB", added, added[name], figure_unit="MB", figure_of=name)
+    fast = Line("upload", what, "MB/s", speeds, ratio, figure_of=f"{name}/copy", limit=Limit(0.5, is_least=True))
+    small = Line(
+        "upload", "memory added by it, at its peak", "MB", added, added[name], figure_unit="MB", figure_of=name
+    )
     small.limit = Limit(40)
     return [fast, small]
 

@@ -69,6 +69,7 @@ from antiphon.telemetry.requests import RequestLog
 from antiphon.telemetry.tracing import open_tracer
 from antiphon.web.call import Shared
 from antiphon.web.door import Door
+from antiphon.web.identity import Identities
 from antiphon.worker.chats import announce_chats
 from antiphon.worker.loop import Worker
 
@@ -104,7 +105,8 @@ class App:
         self._spending = Spending(clock, self._metrics.count_limit)
         self._books = Books(policy, MemoryLimits(clock, self._metrics.count_limit), self._spending, self.keeper)
         self.media = open_media(settings, clock, self.files)
-        shared = Shared(settings, clock, self.tasks, self.directory, live=set())
+        identities = Identities(settings.identity_tokens) if settings.identity_tokens else None
+        shared = Shared(settings, clock, self.tasks, self.directory, live=set(), identities=identities)
         messages = self._messages()
         self.worker = Worker(
             self.database,
@@ -161,6 +163,7 @@ class App:
         watch(names.SLOTS_IN_USE, lambda: sum(pool.num_slots - pool.num_free for pool in self._pools()))
         watch(names.ENGINE_UP, self._is_engine_up)
         watch(names.ENGINE_RESTARTS, lambda: child.num_restarts if (child := self._child()) else 0)
+        watch(names.PROMPT_UNREAD, lambda: child.num_unread if (child := self._child()) else 0)
         watch(names.KV_ENTRIES, lambda: saved.num_entries if (saved := self._saved()) else 0)
         watch(names.KV_BYTES, lambda: saved.num_bytes if (saved := self._saved()) else 0)
         watch(names.KV_SAVED, lambda: saved.num_saved if (saved := self._saved()) else 0)

@@ -53,6 +53,22 @@ class Price(BaseModel):
     cache_read: _Factor = Field(default=Decimal("0.1"), description="Of the price of input.")
 
 
+class IdentityTokens(BaseModel):
+    """Tokens that Google, or another issuer, has signed, taken in place of a key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: Path = Field(description="A file with the issuer's public keys, as a JSON Web Key Set.")
+    audience: str = Field(min_length=1, description="Whom the tokens have to be meant for.")
+    issuers: tuple[str, ...] = Field(
+        default=("https://accounts.google.com", "accounts.google.com"), description="Who may have signed them."
+    )
+    callers: dict[str, str] = Field(
+        description="Who may call: the subject or the e-mail address of a token, and the id of the API key whose "
+        "workspace, limits and models are theirs."
+    )
+
+
 class Fetch(BaseModel):
     """From where pictures and documents are fetched that a request names by their URL."""
 
@@ -159,6 +175,7 @@ class Settings(BaseSettings):
     )
     rate_limits: RateLimits = Field(default_factory=RateLimits, description="What the whole organization may do.")
     drain_s: float = Field(20.0, ge=0, description="Seconds that running calls may go on after SIGTERM.")
+    identity_tokens: IdentityTokens | None = Field(None, description="Whose signed tokens are taken as credentials.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="A port of its own for `/metrics`, on the same host and open to all there."
     )

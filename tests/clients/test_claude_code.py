@@ -99,9 +99,9 @@ async def test_the_grammar_of_all_its_tools_is_taken_by_the_real_engine(commands
 
 
 async def test_a_task_runs_through_on_a_small_model(commands: Path, tmp_path: Path, qwen15: Path):
-    with serving(tmp_path, "--model", str(qwen15), "--slots", "1") as server:
+    with serving(tmp_path, "--model", str(qwen15), ANTIPHON_SLOTS="1") as server:
         script = block_of("claude-code.md", "bash real", server.url)
-        session = await claude_code.run(commands, script, work_of(tmp_path), 200, ANTIPHON_API_KEY=API_KEY)
+        session = await claude_code.run(commands, script, work_of(tmp_path), seconds=200, ANTIPHON_API_KEY=API_KEY)
     check_run(session)
     assert len(session.tools) == 3
 
@@ -109,9 +109,9 @@ async def test_a_task_runs_through_on_a_small_model(commands: Path, tmp_path: Pa
 @pytest.mark.parametrize("is_signed", [True, False], ids=["a pair of keys", "a bearer token"])
 async def test_its_bedrock_mode_runs_through(commands: Path, tmp_path: Path, is_signed: bool):
     async with World() as world:
-        variables = await aws_variables(world) if is_signed else {"AWS_BEARER_TOKEN_BEDROCK": API_KEY}
+        variables: Any = await aws_variables(world) if is_signed else {"AWS_BEARER_TOKEN_BEDROCK": API_KEY}
         script = block_of("bedrock.md", "bash claude", world.url)
-        session = await claude_code.run(commands, script, work_of(tmp_path), **variables)
+        session = await claude_code.run(commands, script, work_of(tmp_path), seconds=100, **variables)
     check_run(session)
 
 

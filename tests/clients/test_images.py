@@ -9,11 +9,14 @@ import anthropic
 import pytest
 from PIL import Image
 
+from antiphon.media.load import Loaded
 from antiphon.turn.attachments import Picture
 from antiphon.turn.pixels import num_tokens
-from tests.fixtures.images import TYPES, block_of, encoded, halves, png, said, sign
+from antiphon.wire.content import ImageBlock
+from antiphon.wire.media import Place
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
+from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.world import World, ask, text_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -256,3 +259,17 @@ async def test_an_uploaded_image_and_an_uploaded_document_are_shown_by_their_ids
     assert is_like(opened(first).getpixel((30, 5)), RED)
     assert "Uploaded." in engine.text
     assert "Plain notes." in engine.text
+
+
+async def test_the_same_bytes_again_cost_no_job():
+    async with World() as world, world.sdk() as client:
+        (jobs, _) = world.app.media.sandboxes
+        for _ in range(3):
+            await client.messages.create(**ask([png(halves()), png(halves())]))
+        assert jobs.num_jobs == 1
+        pictures = world.app.media.reads.pictures
+        place = Place(ImageBlock.model_validate(png(halves())), "messages.0.content.0")
+        loaded = Loaded(encoded(halves()), "digest", media_type="image/png")
+        for workspace_id in ("a", "b", "a"):
+            await pictures.read(workspace_id, place, loaded, 8000)
+        assert jobs.num_jobs == 3

@@ -17,6 +17,8 @@ from botocore.eventstream import EventStreamBuffer
 from antiphon.turn.pieces import Piece
 from tests.fixtures import streams
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.images import halves, png, said
+from tests.fixtures.looking import Looking
 from tests.fixtures.world import API_KEY, World
 
 Json = dict[str, Any]
@@ -36,6 +38,8 @@ class Seen(NamedTuple):
     reason: str
     num_input: int
     num_output: int
+    thought: str = ""
+    """What it is shown of the model's thinking, and whether that is signed."""
 
 
 class Door(NamedTuple):
@@ -46,6 +50,7 @@ class Door(NamedTuple):
     read: Callable[[bytes], Seen]
     reads_reason: Callable[[str], str] = str
     """How this door tells a reason to stop."""
+    shows_thinking: bool = True
     statuses: dict[int, int] = {}  # noqa: RUF012
     """Where it has others than the native one."""
 
@@ -59,7 +64,12 @@ def of_message(message: Json) -> Seen:
         message["stop_reason"],
         num_input,
         usage["output_tokens"],
+        "".join(_thought(block["thinking"], block["signature"]) for block in content if block["type"] == "thinking"),
     )
+
+
+def _thought(text: str, signature: str | None) -> str:
+    return f"{text}[{'signed' if signature else 'not signed'}]"
 
 
 def of_events(events: list[Json]) -> Seen:
@@ -73,6 +83,9 @@ def of_events(events: list[Json]) -> Seen:
                 message["content"].append(event["content_block"])
             case "content_block_delta" if event["delta"]["type"] == "text_delta":
                 message["content"][-1]["text"] += event["delta"]["text"]
+            case "content_block_delta" if event["delta"]["type"] in ("thinking_delta", "signature_delta"):
+                for name in ("thinking", "signature"):
+                    message["content"][-1][name] += event["delta"].get(name, "")
             case "content_block_delta":
                 fragments.append(event["delta"]["partial_json"])
             case "content_block_stop" if message["content"][-1]["type"] == "tool_use":
@@ -108,6 +121,12 @@ def of_converse(raw: bytes) -> Seen:
         reply["stopReason"],
         _num_input_of_converse(reply["usage"]),
         reply["usage"]["outputTokens"],
+        "".join(
+            _thought(part["text"], part.get("signature"))
+            for block in content
+            for part in [block.get("reasoningContent", {}).get("reasoningText")]
+            if part
+        ),
     )
 
 
@@ -122,12 +141,15 @@ def of_converse_stream(raw: bytes) -> Seen:
     names = [data["start"]["toolUse"]["name"] for name, data in events if name == "contentBlockStart"]
     fragments = "".join(delta["toolUse"]["input"] for delta in deltas if "toolUse" in delta)
     usage = found["metadata"]["usage"]
+    reasons = [delta["reasoningContent"] for delta in deltas if "reasoningContent" in delta]
+    thoughts = "".join(reason.get("text", "") for reason in reasons)
     return Seen(
         "".join(delta.get("text", "") for delta in deltas),
         [(name, json.loads(fragments)) for name in names],
         found["messageStop"]["stopReason"],
         _num_input_of_converse(usage),
         usage["outputTokens"],
+        _thought(thoughts, "".join(reason.get("signature", "") for reason in reasons)) if reasons else "",
     )
 
 
@@ -177,6 +199,8 @@ def as_converse(request: Json) -> Json:
     }
     if "system" in request:
         body["system"] = [{"text": request["system"]}]
+    if "thinking" in request:
+        body["additionalModelRequestFields"] = {"thinking": request["thinking"]}
     if "tools" in request:
         specs = [
             {"name": tool["name"], "description": tool["description"], "inputSchema": {"json": tool["input_schema"]}}
@@ -195,6 +219,8 @@ def _converse_block(block: Json) -> Json:
     match block["type"]:
         case "text":
             return {"text": block["text"]}
+        case "image":
+            return {"image": {"format": "png", "source": {"bytes": block["source"]["data"]}}}
         case "tool_use":
             return {"toolUse": {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}}
         case _:
@@ -204,10 +230,15 @@ def _converse_block(block: Json) -> Json:
 def as_chat(request: Json) -> Json:
     messages = [{"role": "system", "content": request["system"]}] if "system" in request else []
     for turn in request["messages"]:
-        messages += [_chat_message(turn["role"], block) for block in _blocks(turn)]
+        if any(block["type"] == "image" for block in _blocks(turn)):
+            messages.append({"role": turn["role"], "content": [_chat_part(block) for block in _blocks(turn)]})
+        else:
+            messages += [_chat_message(turn["role"], block) for block in _blocks(turn)]
     body: Json = {"model": request["model"], "max_tokens": request["max_tokens"], "messages": messages}
     if "stop_sequences" in request:
         body["stop"] = request["stop_sequences"]
+    if "thinking" in request:
+        body["thinking"] = request["thinking"]
     if "tools" in request:
         functions = [
             {"name": tool["name"], "description": tool["description"], "parameters": tool["input_schema"]}
@@ -215,6 +246,13 @@ def as_chat(request: Json) -> Json:
         ]
         body["tools"] = [{"type": "function", "function": function} for function in functions]
     return body
+
+
+def _chat_part(block: Json) -> Json:
+    if block["type"] == "text":
+        return block
+    source = block["source"]
+    return {"type": "image_url", "image_url": {"url": f"data:{source['media_type']};base64,{source['data']}"}}
 
 
 def _chat_message(role: str, block: Json) -> Json:
@@ -265,12 +303,20 @@ DOORS = {
     "bedrock streamed": bedrock("invoke-with-response-stream", as_cloud, of_chunks),
     "converse": bedrock("converse", as_converse, of_converse),
     "converse streamed": bedrock("converse-stream", as_converse, of_converse_stream),
-    "openai": Door(lambda _: "/v1/chat/completions", as_chat, of_completion, _OF_CHAT.__getitem__, statuses={529: 503}),
+    "openai": Door(
+        lambda _: "/v1/chat/completions",
+        as_chat,
+        of_completion,
+        _OF_CHAT.__getitem__,
+        shows_thinking=False,
+        statuses={529: 503},
+    ),
     "openai streamed": Door(
         lambda _: "/v1/chat/completions",
         lambda request: as_chat(request) | {"stream": True, "stream_options": {"include_usage": True}},
         of_completion_chunks,
         _OF_CHAT.__getitem__,
+        shows_thinking=False,
         statuses={529: 503},
     ),
 }
@@ -283,7 +329,7 @@ async def knock(world: World, name: str, request: Json) -> tuple[int, bytes]:
         return reply.status, await reply.read()
 
 
-def ask(text: str, **fields: Any) -> Json:
+def ask(text: str | list[Json], **fields: Any) -> Json:
     return {"model": "echo", "max_tokens": 100, "messages": [{"role": "user", "content": text}]} | fields
 
 
@@ -306,6 +352,8 @@ CONVERSATIONS = {
     "call": (ask("Rain?", model="tool-caller", tools=[TOOL]), "", "tool_use"),
     "result": (ask("", model="tool-caller", tools=[TOOL], messages=CALLED), "it rains", "end_turn"),
     "thinker": (ask("why", model="thinker"), "why", "end_turn"),
+    "thinking": (ask("why", model="thinker", thinking={"type": "adaptive"}), "why", "end_turn"),
+    "image": (ask([png(halves()), said("what is it?")]), "what is it?", "end_turn"),
 }  # fmt: skip
 
 
@@ -319,8 +367,10 @@ async def test_all_doors_say_the_same(name: str):
     first = seen["native"]
     assert (first.text, first.reason) == (text, reason)
     assert bool(first.calls) == (reason == "tool_use")
+    assert first.thought == ("The user says: why[signed]" if name == "thinking" else "")
     for door, answer in seen.items():
-        assert answer == first._replace(reason=DOORS[door].reads_reason(first.reason)), door
+        thought = first.thought if DOORS[door].shows_thinking else ""
+        assert answer == first._replace(reason=DOORS[door].reads_reason(first.reason), thought=thought), door
 
 
 ERRORS = {
@@ -356,6 +406,19 @@ async def test_a_client_that_leaves_any_door_ends_the_work(name: str):
         await asyncio.wait_for(engine.started.wait(), 5)
         asking.cancel()
         await asyncio.wait_for(engine.closed.wait(), 5)
+
+
+async def test_an_image_is_counted_and_shown_the_same_at_every_door():
+    request, _, _ = CONVERSATIONS["image"]
+    shown: dict[str, bytes] = {}
+    for door in DOORS:
+        engine = Looking()
+        async with World(engine=engine) as world:
+            status, raw = await knock(world, door, request)
+        assert status == 200, (door, raw)
+        (picture,) = engine.pictures
+        shown[door] = picture.data
+    assert len(set(shown.values())) == 1
 
 
 async def test_text_completions_say_what_they_can():

@@ -2,12 +2,13 @@
 
 import ast
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, MetaData, insert, select
+from sqlalchemy import Connection, MetaData, insert, inspect, select, text
 
 import antiphon.store.migrations
 from antiphon.store import schema, tables
@@ -23,6 +24,53 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(backend: str):
     async with books(backend) as own:
         assert await schema.version(own.database) == schema.HEAD == VERSIONS[-1].name[:4]
         assert await faults_of(own.database) == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_an_empty_database_gets_the_very_tables_that_the_migrations_make(backend: str):
+    """All that a database says of them: columns, keys, indexes, comments, triggers and functions."""
+    found: list[set[Any]] = []
+    for make in (lambda connection: upgrade_to(connection, "head"), schema._create):
+        with tempfile.TemporaryDirectory() as folder:
+            database = Database(url_of(Path(folder), None if backend == "sqlite" else new_postgres_url()))
+            async with database.write() as connection:
+                await connection.run_sync(make)
+                found.append(await connection.run_sync(all_that_is_there))
+            await database.aclose()
+    migrated, created = found
+    assert created == migrated
+    assert {name for name, *_ in created} >= {"alembic_version", *tables.metadata.tables}
+
+
+def all_that_is_there(connection: Connection) -> set[Any]:
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    else:
+        rows = connection.exec_driver_sql(
+            "SELECT t.tgname, t.tgrelid::regclass::text, pg_get_triggerdef(t.oid) || pg_get_functiondef(t.tgfoid) "
+            "FROM pg_trigger t WHERE NOT t.tgisinternal"
+        ).all()
+    there = inspect(connection)
+    found = {tuple(row) for row in rows}
+    for table in there.get_table_names():
+        versions = tuple(map(str, connection.execute(text(f"SELECT * FROM {table}"))))
+        found.add((table, *(versions if table == "alembic_version" else ())))
+        found |= {(table, "column", told(column)) for column in there.get_columns(table)}
+        found |= {(table, "index", told(index)) for index in there.get_indexes(table)}
+        found |= {(table, "foreign", told(key)) for key in there.get_foreign_keys(table)}
+        found |= {(table, "unique", told(key)) for key in there.get_unique_constraints(table)}
+        found.add((table, "primary", told(there.get_pk_constraint(table))))
+        found.add((table, "checks", repr(there.get_check_constraints(table))))
+        if connection.dialect.name != "sqlite":  # it has no comments
+            found.add((table, "comment", there.get_table_comment(table)["text"]))
+    return found
+
+
+def told(facts: Any) -> str:
+    """The same words for the same facts: a condition's own would hold its address."""
+    if isinstance(facts, Mapping):
+        return str(sorted((name, told(fact)) for name, fact in facts.items()))
+    return str(facts)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -3,7 +3,8 @@
 import itertools
 import json
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon.turn.formats.outputs import CallArgs, Text, Thinking
@@ -50,6 +51,20 @@ replies = damaged() | st.tuples(soups, forms)
 @thorough
 @given(st.data(), replies, st.booleans(), st.booleans())
 def test_any_split_gives_the_same(data: st.DataObject, reply: tuple[str, str], is_cut: bool, is_thinking: bool):
+    check_split(data, reply, is_cut, is_thinking)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.timeout(900)
+@given(st.data(), replies, st.booleans(), st.booleans())
+def test_a_long_run_of_replies_breaks_nothing(
+    data: st.DataObject, reply: tuple[str, str], is_cut: bool, is_thinking: bool
+):
+    check_split(data, reply, is_cut, is_thinking)
+
+
+def check_split(data: st.DataObject, reply: tuple[str, str], is_cut: bool, is_thinking: bool) -> None:
     text, form = reply
     parts = data.draw(cuts_of(text))
     whole = list(outputs(text, form, is_cut=is_cut, is_thinking=is_thinking))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
-from collections.abc import AsyncGenerator
+import signal
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,7 +90,15 @@ CHATS = {
 }
 
 
-@pytest.mark.parametrize("case", CHATS)
+FAST = ("one", "two sizes", "a tool's result", "control words")
+
+
+def mostly_slow(cases: Iterable[str], *fast: str) -> list[Any]:
+    """Parameters, of which only `fast` are tried each time."""
+    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize("case", mostly_slow(CHATS, *FAST))
 async def test_the_count_is_what_the_engine_then_evaluates(engine: ChildEngine, case: str):
     prompt, pieces = await run(engine, CHATS[case])
     assert prompt.is_exact
@@ -100,7 +111,7 @@ async def test_the_count_is_what_the_engine_then_evaluates(engine: ChildEngine, 
 async def test_a_tokenizer_that_puts_a_token_before_each_text_is_counted_too(
     smollm2: Path, smollm2_projector: Path, tmp_path: Path
 ):
-    """The engine puts it there by itself, and a template may write it, too: it is there once."""
+    """The engine puts it there by itself, and a template has written it, too: it is there once."""
     model = shutil.copyfile(smollm2, tmp_path / "bos.gguf")
     puts_it = GGUFReader(model, "r+").fields["tokenizer.ggml.add_bos_token"]
     puts_it.parts[puts_it.data[0]][0] = True
@@ -111,7 +122,7 @@ async def test_a_tokenizer_that_puts_a_token_before_each_text_is_counted_too(
     assert [token for token in seeing.tokens if token != RED.digest] == list(blind.tokens)
 
 
-@pytest.mark.parametrize("opening", ["The", " colour", "\n", "<|im_end|>"])
+@pytest.mark.parametrize("opening", mostly_slow(["The", " colour", "\n", "<|im_end|>"], " colour"))
 async def test_an_opening_is_no_part_of_the_count(engine: ChildEngine, opening: str):
     prompt, pieces = await run(engine, CHATS["prefill"], opening=opening)
     assert stop_of(pieces).num_input == prompt.num_tokens
@@ -165,6 +176,16 @@ async def test_a_picture_that_the_engine_cannot_read_is_the_apis_400(engine: Chi
     assert refused.value.kind is Kind.INVALID_REQUEST
 
 
+@pytest.mark.slow
+async def test_more_than_the_engine_takes_is_told_before_it_is_sent(engine: ChildEngine):
+    large = RED._replace(data=RED.data + bytes(13_900_000))  # what comes after a picture's end is not looked at
+    prompt, pieces = await run(engine, chat(user(MARK * 5, *[large] * 5)))
+    assert stop_of(pieces).num_input == prompt.num_tokens
+    with pytest.raises(ApiError, match="exceeds the maximum size") as refused:
+        await engine.prepare(MODEL, chat(user(MARK * 6, *[large] * 6)))
+    assert refused.value.kind is Kind.TOO_LARGE
+
+
 async def test_a_size_is_asked_for_once(engine: ChildEngine, monkeypatch: pytest.MonkeyPatch):
     assert engine._child
     eyes, counted = engine._child.engine._eyes, list[object]()
@@ -181,11 +202,26 @@ async def test_a_size_is_asked_for_once(engine: ChildEngine, monkeypatch: pytest
     assert len(counted) == 2  # with one and with two of them
 
 
-@pytest.mark.parametrize("colour", ["red", "green", "blue", "yellow", "purple"])
+@pytest.mark.parametrize("colour", mostly_slow(["red", "green", "blue", "yellow", "purple"], "red", "blue"))
 async def test_the_model_names_the_colour_of_a_picture(engine: ChildEngine, colour: str):
     question = user(f"{MARK}\n\nWhat colour is shown?", Drawn(colour, "square").picture())
     _, pieces = await run(engine, chat(question, prefill="The colour is"))
     assert "".join(piece.text for piece in pieces).startswith(f" {colour}")
+
+
+@pytest.mark.slow
+async def test_a_prompt_outlives_the_engine_that_has_counted_it(smollm2: Path, smollm2_projector: Path, tmp_path: Path):
+    """Each life of the engine has another marker for pictures."""
+    async with running(smollm2, smollm2_projector, tmp_path) as engine:
+        prompt = await engine.prepare(MODEL, CHATS["two sizes"])
+        first = engine.pid
+        assert first
+        os.kill(first, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while engine.pid in (None, first):
+                await asyncio.sleep(0.05)
+        pieces = [piece async for burst in engine.generate(MODEL, prompt, Wish(2)) for piece in burst]
+    assert stop_of(pieces).num_input == prompt.num_tokens
 
 
 async def test_the_engine_says_that_it_sees(engine: ChildEngine):

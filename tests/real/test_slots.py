@@ -106,6 +106,7 @@ async def test_calls_with_a_common_beginning_take_a_copy_of_it(smollm2: Path, tm
     assert max(computed) < 40
 
 
+@pytest.mark.full
 async def test_a_restart_keeps_what_was_computed(smollm2: Path, tmp_path: Path):
     async with serving(smollm2, tmp_path, is_lasting=True) as engine:
         whole, _ = await run(engine, about("Hi"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -13,9 +15,9 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 from PIL import Image
-from tests.fixtures.pictures import block_of, document_of, said
 
 from tests.fixtures.drawn import ALL, Drawn
+from tests.fixtures.images import block_of, document_of, said
 from tests.fixtures.pdfs import A4, Drawing, lines, pdf
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.world import text_of
@@ -33,11 +35,37 @@ Ask = Callable[[Anthropic, Drawn], list[dict[str, Any]]]
 def server(qwen05: Path, qwen05_projector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("vision")
     arguments = ["--model", str(qwen05), "--mmproj", str(qwen05_projector)]
-    with serving(folder, *arguments, ANTIPHON_WINDOW="2048") as served:
+    with serving(folder, *arguments, ANTIPHON_WINDOW="2048", ANTIPHON_FETCH__PRIVATE="true") as served:
         yield served
 
 
-def user(*content: dict[str, Any]) -> dict[str, Any]:
+class Site(BaseHTTPRequestHandler):
+    """`/red/circle.png` and all the others."""
+
+    def do_GET(self) -> None:
+        data = Drawn(*self.path.removesuffix(".png").split("/")[1:]).png()
+        self.send_response(200)
+        self.send_header("content-type", "image/png")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def user(*content: dict[str, Any]) -> Any:
     return {"role": "user", "content": list(content)}
 
 
@@ -98,6 +126,15 @@ def test_however_a_picture_comes_it_is_seen(server: Served, ask: Ask):
     assert len(missed) <= len(FEW) / 10, missed
 
 
+def test_a_picture_is_fetched_from_a_server_that_the_settings_allow(server: Served, site: str):
+    def by_url(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
+        source = {"type": "url", "url": f"{site}/{drawn.colour}/{drawn.thing}.png"}
+        return [user({"type": "image", "source": source}, QUESTION)]
+
+    missed = wrong(server, by_url, FEW)
+    assert len(missed) <= len(FEW) / 10, missed
+
+
 def test_pictures_are_told_apart_by_their_place(server: Served):
     first, second = ALL[0], ALL[-1]
     content = [said("First:"), block_of(first.png()), said("Second:"), block_of(second.png())]
@@ -110,12 +147,11 @@ def test_pictures_are_told_apart_by_their_place(server: Served):
 
 def test_a_picture_that_the_cache_has_is_not_computed_again(server: Served):
     system: Any = [{"type": "text", "text": "Look closely. " * 200, "cache_control": {"type": "ephemeral"}}]
-    block = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    block: Any = block_of(ALL[5].png()) | {"cache_control": {"type": "ephemeral"}}
+    ask: Any = {"model": "claude-x", "max_tokens": 4, "system": system} | GREEDY
     with server.sdk() as client:
         used = [
-            client.messages.create(
-                model="claude-x", max_tokens=4, system=system, messages=[user(block, said(text))], **GREEDY
-            ).usage
+            client.messages.create(**ask, messages=[user(block, said(text))]).usage
             for text in ("What is it?", "And which colour?")
         ]
     written, read = used

@@ -8,8 +8,11 @@ import typer
 
 from antiphon import __version__
 from antiphon.cli import batch, db, keys, limits, members, workspaces
+from antiphon.cli import engine as built
 from antiphon.cli.audit import audit
+from antiphon.cli.cache import cache
 from antiphon.cli.options import AsJson, Config, DataDir, plain_errors
+from antiphon.cli.tune import tune
 from antiphon.cli.usage import usage
 from antiphon.core.errors import OperatorError
 from antiphon.settings import Settings, load_settings
@@ -26,6 +29,9 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(members.app, name="members")
 app.add_typer(members.invites, name="invites")
 app.command()(audit)
+app.command()(cache)
+app.command()(tune)
+app.add_typer(built.app, name="engine")
 
 
 @app.command()

@@ -77,6 +77,11 @@ class ChildEngine:
         """The child's process id; None while there is none."""
         return self._child.pid if self._child else None
 
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are still to be computed."""
+        return self._child.engine.num_unread if self._child else 0
+
     async def start(self) -> None:
         """Return when the model can answer. Raises OperatorError, in one sentence, if it cannot be loaded."""
         if self.saved:
@@ -183,6 +188,8 @@ class ChildEngine:
             "num_batch": self._plan.num_batch,
             "num_threads": self._plan.num_threads,
             "num_checkpoints": self._plan.num_checkpoints,
+            "flash": self._plan.flash,
+            "repacks": self._plan.repacks,
             "cache_mib": 0 if self.saved else self._plan.cache_mib,  # it would not ask whose a prompt was
             "save_folder": str(self.saved.folder) if self.saved else None,
             "key": secrets.token_urlsafe(32),
@@ -265,7 +272,7 @@ class _Child:
         """End the process within 5 s, by force if need be, and by force at once if this is cancelled."""
         try:
             if self._upstream:
-                await self._upstream.aclose()
+                await self.engine.aclose()
             self._kill(signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_S):

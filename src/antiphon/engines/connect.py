@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,6 +18,7 @@ from antiphon.engines.keeping import saved_prompts
 from antiphon.engines.models import find_model
 from antiphon.engines.projector import read_projector
 from antiphon.engines.protocol import Engine, EngineModel
+from antiphon.engines.tune import read_tuned
 from antiphon.settings import Settings
 
 log = logging.getLogger("antiphon.engines")
@@ -54,14 +56,17 @@ async def _start_child(settings: Settings, clock: Clock) -> Connected:
         extra_bytes=projector.memory_bytes if projector else 0,
         min_batch=projector.min_batch if projector else 0,
     )
-    saved = None if file else saved_prompts(settings, model.path, plan, clock)  # the server saves no pictures
+    tuned = read_tuned(settings.data_dir, model.path) if settings.llama_server is None else None
+    plan = tuned.apply(plan) if tuned else plan
+    binary = Path(tuned.binary) if tuned and tuned.binary else settings.llama_server
+    saved = None if file else saved_prompts(settings, model.path, plan, clock, binary)  # the server saves no pictures
     engine = ChildEngine(
         model.path,
         settings.data_dir,
         clock,
         name=model.name,
         plan=plan,
-        binary=settings.llama_server,
+        binary=binary,
         projector=file,
         saved=saved,
     )

@@ -55,6 +55,10 @@ class Plan:
     num_threads: int
     cache_mib: int
     num_checkpoints: int = _NUM_CHECKPOINTS
+    flash: bool | None = None
+    """Whether to use flash attention; None leaves it to the engine."""
+    repacks: bool = True
+    """Whether weights are laid out anew for this processor."""
 
 
 def read_header(path: Path) -> Header:

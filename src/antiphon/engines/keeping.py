@@ -19,7 +19,9 @@ _MEMORY_SHARE = 0.8
 _EDGE_BYTES = 1 << 20
 
 
-def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> SavedPrompts | None:
+def saved_prompts(
+    settings: Settings, model: Path, plan: Plan, clock: Clock, binary: Path | None
+) -> SavedPrompts | None:
     """None where the user wants none."""
     if settings.kv_mib == 0:
         return None
@@ -28,7 +30,7 @@ def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> 
     else:
         mib = settings.kv_mib or plan.cache_mib
         folder = _memory_folder(settings.data_dir, mib) or settings.data_dir / "kv"
-    engine = str(settings.llama_server or metadata.version("xllamacpp"))
+    engine = str(binary or metadata.version("xllamacpp"))
     return SavedPrompts(
         folder,
         (settings.kv_mib or mib) << 20,
@@ -38,6 +40,18 @@ def saved_prompts(settings: Settings, model: Path, plan: Plan, clock: Clock) -> 
     )
 
 
+def folders_of(settings: Settings) -> list[Path]:
+    """Where prompts may be kept under these settings, and are."""
+    if settings.kv_dir:
+        return [settings.kv_dir]
+    places = (_place_in_memory(settings.data_dir), settings.data_dir / "kv")
+    return [place for place in places if place.is_dir()]
+
+
+def _place_in_memory(data_dir: Path) -> Path:
+    return _MEMORY / f"antiphon-{hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]}"
+
+
 def _memory_folder(data_dir: Path, mib: int) -> Path | None:
     """A file system in memory with room for `mib`. The folder of a server that was killed is taken up by its next."""
     try:
@@ -45,7 +59,7 @@ def _memory_folder(data_dir: Path, mib: int) -> Path | None:
             return None
     except OSError:
         return None
-    return _MEMORY / f"antiphon-{hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]}"
+    return _place_in_memory(data_dir)
 
 
 def digest_of(model: Path) -> str:

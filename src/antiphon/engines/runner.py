@@ -3,7 +3,6 @@
 It imports nothing of Antiphon's but this file, so that it starts fast; it never outlives the process that started it.
 """
 
-import ctypes
 import importlib
 import json
 import os
@@ -27,6 +26,8 @@ class Config(TypedDict):
     num_batch: int
     num_threads: int
     num_checkpoints: int
+    flash: bool | None
+    repacks: bool
     cache_mib: int
     save_folder: str | None
     key: str
@@ -66,6 +67,8 @@ def _die_with(parent: int) -> None:
     A process, not a thread: loading a model holds Python's lock for as long as it takes.
     """
     if sys.platform == "linux":
+        import ctypes  # the server imports this file too, and has no use for it
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the parent is gone")
@@ -102,6 +105,9 @@ def _serve(config: Config) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
+    if config["flash"] is not None:
+        params.flash_attn_type = int(config["flash"])
+    params.no_extra_bufts = not config["repacks"]
     if config["save_folder"]:
         params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
@@ -137,7 +143,10 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         flags["--mmproj"] = config["projector"]
     if config["save_folder"]:
         flags["--slot-save-path"] = config["save_folder"] + os.sep
-    return [*(word for flag in flags.items() for word in map(str, flag)), "--no-webui", "--jinja"]
+    if config["flash"] is not None:
+        flags["--flash-attn"] = "on" if config["flash"] else "off"
+    switches = ["--no-webui", "--jinja", *([] if config["repacks"] else ["--no-repack"])]
+    return [*(word for flag in flags.items() for word in map(str, flag)), *switches]
 
 
 def _free_port() -> int:

@@ -23,7 +23,7 @@ log = logging.getLogger("antiphon.engines")
 _MAX_AGE_S = 86_400.0
 """Without a use, until an entry is thrown away even where there is room."""
 _DISK_SHARE = 0.9
-STATE, RECORD = ".kv", ".json"
+STATE, RECORD, SLOTS = ".kv", ".json", "slots.state"
 
 
 @dataclass(slots=True)
@@ -168,14 +168,11 @@ class SavedPrompts:
             "used_at": entry.used_at,
             "num_hits": entry.num_hits,
         }
-        path = self.folder / (entry.name + RECORD)
-        new = path.with_suffix(".new")
-        try:
-            new.touch(mode=0o600)
-            new.write_bytes(orjson.dumps(record))
-            new.replace(path)
-        except OSError as error:
-            log.warning("a prompt's record cannot be written to %s: %s", self.folder, error.strerror)
+        _write_whole(self.folder / (entry.name + RECORD), orjson.dumps(record))
+
+    def tell(self, state: dict[str, Any]) -> None:
+        """Keep what lies in the slots where `read_slots` finds it."""
+        _write_whole(self.folder / SLOTS, orjson.dumps(state))
 
     def _take_up(self) -> None:
         now = self._clock.now()
@@ -187,7 +184,7 @@ class SavedPrompts:
     def _sweep(self) -> None:
         """Remove what no entry names: of other models, too old, or half written."""
         for path in self.folder.iterdir():
-            if path.name != "lock" and path.stem not in self._entries:
+            if path.name not in ("lock", SLOTS) and path.stem not in self._entries:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -198,6 +195,24 @@ def _worth(entry: Entry, now: float) -> tuple[int, float]:
 
 def _is_part(old: Entry, new: Entry) -> bool:
     return old.salt == new.salt and new.tokens.startswith(old.tokens)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    new = path.with_suffix(".new")
+    try:
+        new.touch(mode=0o600)
+        new.write_bytes(data)
+        new.replace(path)
+    except OSError as error:
+        log.warning("what is kept of prompts cannot be told in %s: %s", path, error.strerror)
+
+
+def read_slots(folder: Path) -> dict[str, Any] | None:
+    """What the running server has told of its slots, and what it has reused; None where it has not."""
+    try:
+        return orjson.loads((folder / SLOTS).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def read_entries(folder: Path, model: str | None = None) -> list[Entry]:

@@ -7,19 +7,22 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from antiphon.core.clock import Clock
+from antiphon.core.clock import Clock, Timer
 from antiphon.core.errors import ApiError
 from antiphon.engines.choice import WORTH_MOVING, Choice, Keep, Slot, Wanted, choose, choose_in_place
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.packed import TOKEN_BYTES, num_tokens, pack
 from antiphon.engines.saved import Entry, SavedPrompts
-from antiphon.turn.pieces import Piece, Wish
+from antiphon.turn.pieces import Piece, Progress, Wish
 
 log = logging.getLogger("antiphon.engines")
 
 _LIFETIMES_S: dict[Keep, float] = {"": 300.0, "5m": 300.0, "1h": 3600.0}
+_TELL_S = 1.0
+_TELL_PROGRESS_S = 5.0
 _FIRST_GUESS_BYTES = 64 << 10
 """Of a token's state, until one was saved."""
 
@@ -27,8 +30,12 @@ _FIRST_GUESS_BYTES = 64 << 10
 class Held:
     """A slot while it computes a prompt. `fields` go into the request."""
 
-    def __init__(self, slot: Slot, *, may_reuse: bool) -> None:
+    def __init__(self, slot: Slot, totals: "Totals", clock: Clock, *, may_reuse: bool) -> None:
         self._slot = slot
+        self._totals = totals
+        self._clock = clock
+        self._is_counted = False
+        self._told_at = clock.monotonic()
         self.fields: dict[str, Any] = {"id_slot": slot.number, "cache_prompt": may_reuse}
 
     def note(self, pieces: Sequence[Piece]) -> None:
@@ -36,10 +43,36 @@ class Held:
         slot = self._slot
         for piece in pieces:
             if piece.progress:
+                self._count(piece.progress)
                 slot.num_computed = max(slot.num_computed, piece.progress.num_done)
+                self._tell(piece.progress)
             if piece.num_output or piece.stop:
                 slot.num_computed = num_tokens(slot.tokens)
                 slot.num_output = piece.num_output
+
+    def _tell(self, progress: Progress) -> None:
+        """A prompt that takes long is told of: it is no engine that hangs."""
+        now = self._clock.monotonic()
+        if now - self._told_at >= _TELL_PROGRESS_S:
+            self._told_at = now
+            log.info("slot %d has read %d of %d tokens", self._slot.number, progress.num_done, progress.num_total)
+
+    def _count(self, progress: Progress) -> None:
+        """The first word of a prompt tells what there was of it."""
+        if not self._is_counted:
+            self._is_counted = True
+            self._totals.num_calls += 1
+            self._totals.num_prompt += progress.num_total
+            self._totals.num_reused += progress.num_cached
+
+
+@dataclass(slots=True)
+class Totals:
+    """Since the engine's start: calls, the tokens of their prompts, and those that were not computed again."""
+
+    num_calls: int = 0
+    num_prompt: int = 0
+    num_reused: int = 0
 
 
 class Slots:
@@ -54,6 +87,8 @@ class Slots:
         self._freed = asyncio.Event()
         self._token_bytes = _FIRST_GUESS_BYTES
         self._salts: set[str] = set()
+        self._totals = Totals()
+        self._timer: Timer | None = None
 
     @asynccontextmanager
     async def hold(self, tokens: Sequence[int | str], wish: Wish) -> AsyncGenerator[Held]:
@@ -71,9 +106,14 @@ class Slots:
             may_reuse = self._may_reuse(slot, wanted, num_common)
             self._begin(slot, wanted, wish, num_common if may_reuse else 0)
         try:
-            yield Held(slot, may_reuse=may_reuse)
+            yield Held(slot, self._totals, self._clock, may_reuse=may_reuse)
         finally:
             self._free(slot)
+
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are being computed, and are still to do."""
+        return sum(num_tokens(slot.tokens) - slot.num_known for slot in self._slots if slot.is_busy)
 
     async def _choose(self, wanted: Wanted) -> Choice:
         while all(slot.is_busy for slot in self._slots):
@@ -102,6 +142,20 @@ class Slots:
         slot.is_busy = False
         slot.used_at = self._clock.monotonic()
         self._freed.set()
+        if self._saved and self._timer is None:
+            self._timer = self._clock.call_later(_TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        """Write what lies where, for `antiphon cache`."""
+        self._timer = None
+        if self._saved:
+            now = self._clock.now() - self._clock.monotonic()
+            rows = [_row(slot, now) for slot in self._slots if slot.salt is not None]
+            self._saved.tell(asdict(self._totals) | {"slots": rows})
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     async def _move(self, choice: Choice, wanted: Wanted) -> int:
         """Save and bring in what was chosen; how many tokens of the prompt are in the slot."""
@@ -157,3 +211,14 @@ class Slots:
         saved.use(entry)
         slot.salt, slot.tokens, slot.num_computed = entry.salt, entry.tokens, num_tokens(entry.tokens)
         slot.keep = entry.keep
+
+
+def _row(slot: Slot, epoch: float) -> dict[str, Any]:
+    return {
+        "slot": slot.number,
+        "salt": slot.salt,
+        "num_tokens": slot.num_known,
+        "keep": slot.keep,
+        "used_at": epoch + slot.used_at,
+        "is_busy": slot.is_busy,
+    }

@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import String, Table, bindparam, cast, column, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
@@ -50,6 +49,15 @@ _ADD_PLAINLY = (
 )
 
 
+def _insert(dialect: str, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT: both databases have it, SQLAlchemy in two places, and only one is needed."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert
+    return insert(table)
+
+
 @cache
 def _add(dialect: str) -> Any:
     rows = bindparam("rows", type_=String)
@@ -58,19 +66,20 @@ def _add(dialect: str) -> Any:
         each = func.json_each(rows).table_valued("value")
         values = [func.json_extract(each.c.value, f"$[{i}]") for i in range(len(columns))]
         every = select(*values).where(text("true"))  # or ON CONFLICT would be read as part of a join
-        insert: Any = sqlite.insert(usage)
     else:
-        listed = func.jsonb_array_elements(cast(rows, postgresql.JSONB))
-        each = listed.table_valued(column("value", postgresql.JSONB)).render_derived()
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        listed = func.jsonb_array_elements(cast(rows, JSONB))
+        each = listed.table_valued(column("value", JSONB)).render_derived()
         every = select(*[cast(each.c.value.op("->>")(i), one.type) for i, one in enumerate(columns)])
-        insert = postgresql.insert(usage)
-    return insert.from_select(list(COLUMNS), every).on_conflict_do_nothing().returning(usage.c.message_id)
+    return (
+        _insert(dialect, usage).from_select(list(COLUMNS), every).on_conflict_do_nothing().returning(usage.c.message_id)
+    )
 
 
 @cache
 def _count(dialect: str) -> Any:
-    """ON CONFLICT: both databases have it, SQLAlchemy in two places."""
-    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(usage_hours)
+    insert = _insert(dialect, usage_hours)
     sums = {name: usage_hours.c[name] + insert.excluded[name] for name in _SUMS}
     return insert.on_conflict_do_update(index_elements=_OF_HOUR, set_=sums)
 

@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 class Snapshot(NamedTuple):
     """The accounts at one moment. `rates` holds (model class, type, value) of each party, `budgets` nano-dollars.
 
-    `holders` are by the digest of their key, `pairs` by their access key id.
+    `holders` are by the digest of their key, `pairs` by their access key id, `keys` by their own id.
     """
 
     number: int
@@ -50,6 +50,7 @@ class Snapshot(NamedTuple):
     rates: Mapping[Party, list[tuple[str, str, int]]]
     budgets: Mapping[Party, int]
     pairs: Mapping[str, Pair]
+    keys: Mapping[str, Principal] = {}
 
 
 class Directory:
@@ -83,6 +84,10 @@ class Directory:
     async def find_pair(self, access_key_id: str) -> Pair | None:
         """Whom `access_key_id` signs for; as fresh as `find`."""
         return await self._see(lambda: self.now.pairs.get(access_key_id))
+
+    async def find_by_id(self, key_id: str) -> Principal | None:
+        """The holder of the key with this id; as fresh as `find`."""
+        return await self._see(lambda: self.now.keys.get(key_id))
 
     def secret_of(self, access_key_id: str, pair: Pair) -> str:
         """The secret access key of a pair, in the clear: only it can tell whether a signature is right."""
@@ -136,6 +141,7 @@ async def _load(connection: AsyncConnection, number: int, environment: frozenset
         await _rates(connection),
         await _budgets(connection),
         await _pairs(connection, holders.values()),
+        {principal.key_id: principal for principal in holders.values()},
     )
 
 

@@ -1,7 +1,7 @@
 """Which version of the tables a database has, and the way to the newest.
 
 Migrations only add (docs/decisions): the code before a migration runs on the tables after it, so that servers are
-replaced one by one.
+replaced one by one. An empty database needs none of them: it gets the tables as they are now, and a test compares.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.store.db import Database, Lock
+from antiphon.store.tables import metadata
 
 HEAD = "0005"
 
@@ -34,9 +35,23 @@ async def upgrade(database: Database) -> str | None:
     async with database.write() as connection:
         await database.hold(connection, Lock.TABLES)
         found = await version_of(connection)
-        if found is None or found < HEAD:
+        if found is None:
+            await connection.run_sync(_create)
+        elif found < HEAD:
             await connection.run_sync(_run)
         return found
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(_CREATE_VERSION)
+    connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})
+
+
+_CREATE_VERSION = text(
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
 
 
 def _run(connection: Connection) -> None:

@@ -4,6 +4,7 @@ A change here needs a migration beside it; a test compares the two.
 """
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -297,3 +299,22 @@ batch_results = Table(
     Column("kind", _Id, nullable=False),
     Column("line", Text, comment="as it is handed out; of what was canceled or has expired, none is needed"),
 )
+
+
+def _forbid_changes_of_the_audit() -> None:
+    for change in ("UPDATE", "DELETE"):
+        trigger = (
+            f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+        )
+        event.listen(audit, "after_create", DDL(trigger).execute_if(dialect="sqlite"))
+    for part in (
+        "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit is append-only'; END $$",
+        "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
+    ):
+        event.listen(audit, "after_create", DDL(part).execute_if(dialect="postgresql"))
+
+
+_forbid_changes_of_the_audit()

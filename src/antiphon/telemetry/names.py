@@ -68,6 +68,11 @@ LIMITS_HIT = Metric(
 )
 ENGINE_UP = Metric("gauge", "antiphon_engine_up", "1 while the engine can be asked, 0 while it is away.")
 ENGINE_RESTARTS = Metric("counter", "antiphon_engine_restarts_total", "Times that the engine was started again.")
+PROMPT_UNREAD = Metric(
+    "gauge",
+    "antiphon_prompt_unread_tokens",
+    "Tokens of prompts that the built-in engine has yet to compute.",
+)
 KV_ENTRIES = Metric("gauge", "antiphon_kv_entries", "Computed prompts that are kept beside the engine's slots.")
 KV_BYTES = Metric("gauge", "antiphon_kv_bytes", "What they take, in memory or in the folder of `kv_dir`.")
 KV_SAVED = Metric("counter", "antiphon_kv_saved_total", "Prompts that were moved out of a slot.")
@@ -104,6 +109,7 @@ METRICS = (
     LIMITS_HIT,
     ENGINE_UP,
     ENGINE_RESTARTS,
+    PROMPT_UNREAD,
     KV_ENTRIES,
     KV_BYTES,
     KV_SAVED,

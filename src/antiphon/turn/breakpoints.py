@@ -8,7 +8,15 @@ import orjson
 
 from antiphon.turn.jsontext import json_text
 from antiphon.wire.blocks import Block
-from antiphon.wire.content import Cacheable, ImageBlock, TextBlock, ToolResultBlock
+from antiphon.wire.content import (
+    Base64Image,
+    Base64Pdf,
+    Cacheable,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ToolResultBlock,
+)
 from antiphon.wire.conversation import Turn, merge_turns
 from antiphon.wire.message import InputMessage
 from antiphon.wire.request import MessageRequest, PromptRequest
@@ -140,9 +148,17 @@ def _content(block: Any) -> bytes:
     if isinstance(block, TextBlock) and not block.citations:
         return block.text.encode()
     data: dict[str, Any] = block.model_dump(mode="json", exclude_none=True, exclude={"cache_control"})
-    for part in data["content"] if _parts(block) else ():
-        part.pop("cache_control", None)
+    _shorten(block, data)
+    for part, inner in zip(_parts(block), data["content"] if _parts(block) else (), strict=True):
+        inner.pop("cache_control", None)
+        _shorten(part, inner)
     return json_text(data).encode()
+
+
+def _shorten(block: Any, data: dict[str, Any]) -> None:
+    """A digest that is known already stands for a picture's or a document's bytes."""
+    if isinstance(block, ImageBlock | DocumentBlock) and isinstance(block.source, Base64Image | Base64Pdf):
+        data["source"]["data"] = block.source.digest
 
 
 def _parameters(request: PromptRequest) -> list[Any]:

@@ -15,14 +15,17 @@ _BOUNDARY = re.compile(
     r"(?:(?<!\A\d)(?<!\A\d\d)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
     r"[.!?\u2026][\"'\u201d\u2019\u00bb)*]{0,4}[^\S\n]{1,40}|[\u3002\uff01\uff1f]|\n\s{0,40})(?=\S)"
 )
+_CLOSING = ".!?\u2026\u3002\uff01\uff1f,;:"
+_BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d{1,3}[.)])\s*")
+_FULL_STOP = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019\u00bb)*]{0,4}\Z")
 
 
 class Claims:
     """Feed it a reply's text. Sentences become blocks in the order of the text, and citations end a block.
 
     What begins a block is shown as it comes. After a sentence without citation, the next one is held back until it is
-    known to which block it belongs. A mark at the beginning of a line is for the sentence after it, unless the line
-    holds nothing else. No block is blank.
+    known to which block it belongs. A mark at the beginning of a line or an item is for the sentence after it,
+    unless the line holds nothing else; and so is one behind a sentence that had its mark before it. No block is blank.
     """
 
     def __init__(self, sources: Sources, blocks: Blocks, stops: StopMatcher) -> None:
@@ -43,6 +46,8 @@ class Claims:
         self._has_uncited = False
         self._pending: list[dict[str, Any]] = []
         """Citations at the beginning of a line: what comes next says what they are for."""
+        self._late: list[dict[str, Any]] = []
+        """Citations for what was said: its full stop may still follow."""
         self._owed: list[dict[str, Any]] = []
         """Citations for the sentence that is being said."""
 
@@ -72,14 +77,16 @@ class Claims:
                 self._mark(out)
 
     def _conclude(self) -> None:
-        if self._pending:
-            self._cite(self._pending)
+        if cited := self._late + self._pending:
+            self._cite(cited)
         elif self._sentence.strip():
             self._finish(len(self._sentence))
         self._sentence, self._num_shown = "", 0
         self._begin()
 
     def _say(self, text: str) -> None:
+        if text and self._late:
+            text = self._close_sentence(text)
         if text and self._pending:
             text = self._settle(text)
         place = len(self._sentence) - _MAX_BOUNDARY
@@ -90,25 +97,38 @@ class Claims:
         if not self._has_uncited or self._owed or len(self._sentence) > MAX_HELD_CHARS:
             self._show(len(self._sentence))
 
+    def _close_sentence(self, text: str) -> str:
+        """What `text` is without the one character that closes the sentence, which late citations then end."""
+        late, self._late = self._late, []
+        if text[0] in _CLOSING and self._sentence.strip() and not _FULL_STOP.search(self._sentence):
+            self._sentence, text = self._sentence + text[0], text[1:]
+        self._cite(late)
+        return text
+
     def _settle(self, text: str) -> str:
         """What `text`, which follows pending citations, is without the blank behind them."""
         pending, self._pending = self._pending, []
         if text[0] == "\n" and (self._is_open or self._sentence.strip()):
             self._cite(pending)
             return text
-        if self._sentence.strip():
+        is_in_line = self._sentence.rstrip(" ")[-1:] not in ("", "\n")
+        if self._sentence.strip() and not _BULLET.fullmatch(self._sentence):
             self._finish(len(self._sentence))
         self._owed += pending
-        return text.removeprefix(" ")
+        return text if is_in_line else text.removeprefix(" ")
 
     def _mark(self, mark: Marked) -> None:
         citations = [citation for first, last in mark.spans for citation in self._sources.cite(first, last)]
-        last_line = self._sentence.rstrip(" ")
-        is_at_start = last_line.endswith("\n") or not (last_line or self._is_cited)
-        if self._pending or is_at_start:
+        if self._pending or self._is_before_its_claim():
             self._pending += citations
-        elif citations:
-            self._cite(citations)
+        else:
+            self._late += citations
+
+    def _is_before_its_claim(self) -> bool:
+        """Whether a mark here is, as far as can be told by now, for what comes next."""
+        said = self._sentence.rstrip(" ")
+        is_at_start = said.endswith("\n") or not (said or self._is_cited) or _BULLET.fullmatch(said)
+        return bool(is_at_start or (self._owed and _FULL_STOP.search(said)))
 
     def _cite(self, citations: list[dict[str, Any]]) -> None:
         """End the sentence, or the block before it if nothing was said since, with `citations`."""

@@ -107,6 +107,7 @@ class Reading:
         if budget is not None and num_thinking >= budget and self.is_thinking and not self._is_stopped:
             closer = self._script.form.thinking[0].closer + "\n\n"
             self.read(closer)
+            self.is_thinking = False
             self.asked = Asked("".join(self._text))
 
     def begin_again(self, found: Sequence[OfferedTool], *, is_thinking: bool) -> None:

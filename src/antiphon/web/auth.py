@@ -1,5 +1,6 @@
 """Who calls: the credential of a request, in whichever header, and whether it is good for what is asked."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import Message, Receive
@@ -11,6 +12,7 @@ from antiphon.core.secrets import KeyKind
 from antiphon.web import sigv4
 from antiphon.web.body import MESSAGES_LIMIT_BYTES, read_body
 from antiphon.web.call import PublicCall
+from antiphon.web.identity import LEEWAY_S, looks_like_a_token
 
 _WRONG_KEY = {"2023-06-01": "invalid x-api-key", "2026-10-21": "API key is invalid."}
 
@@ -30,12 +32,25 @@ async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
     directory = call.shared.directory
     principal = directory.holder_of(key) if directory.is_fresh else None
     if principal is None:
-        principal = await directory.find(key)
+        principal = await _holder_of_token(call, key) or await directory.find(key)
     if principal is None or principal.kind != kind or _has_expired(call, principal):
         version = call.header(b"anthropic-version") or ""
         raise ApiError(Kind.AUTHENTICATION, _WRONG_KEY.get(version, _WRONG_KEY["2026-10-21"]))
     _check_place(call, principal)
     return principal
+
+
+async def _holder_of_token(call: PublicCall, token: str) -> Principal | None:
+    """Whom an identity token speaks for: the holder of a key of ours, until the token ends."""
+    identities, now = call.shared.identities, call.shared.clock.now()
+    if identities is None or not looks_like_a_token(token) or (found := identities.key_id_of(token, now)) is None:
+        return None
+    key_id, ends_at = found
+    principal = await call.shared.directory.find_by_id(key_id)
+    if principal is None:
+        return None
+    ends = [end for end in (principal.expires_at, ends_at + LEEWAY_S) if end is not None]
+    return replace(principal, expires_at=min(ends))
 
 
 def _bearer(call: PublicCall) -> str | None:

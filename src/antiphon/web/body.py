@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from antiphon.core.errors import ApiError, Kind, invalid
 
@@ -15,26 +15,36 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
-    """The whole body. Raises as `chunks_of` does."""
-    chunks = [chunk async for chunk in chunks_of(receive, headers, limit_bytes)]
+    """The whole body. Raises as `chunks_of` does, whose generator would cost a small body more than its reading."""
+    _check_head(headers, limit_bytes)
+    chunks: list[bytes] = []
+    size, has_more = 0, True
+    while has_more:
+        chunk, has_more = _chunk_in(await receive())
+        size += len(chunk)
+        if size > limit_bytes:
+            raise too_large()
+        chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def chunks_of(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncGenerator[bytes, None]:
     """The body as it comes. Raises 413 once more than `limit_bytes` are announced or there, 400 if it is encoded."""
     _check_head(headers, limit_bytes)
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
+    size, has_more = 0, True
+    while has_more:
+        chunk, has_more = _chunk_in(await receive())
         size += len(chunk)
         if size > limit_bytes:
             raise too_large()
         yield chunk
-        if not message.get("more_body", False):
-            return
+
+
+def _chunk_in(message: Message) -> tuple[bytes, bool]:
+    """What has come, and whether there is more."""
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def too_large() -> ApiError:

@@ -20,6 +20,7 @@ from antiphon.settings import Settings
 from antiphon.store.directory import MAX_AGE_S, Directory
 from antiphon.telemetry import logs
 from antiphon.web.body import body_timeout, charset, chunks_of, read_body
+from antiphon.web.identity import Identities
 from antiphon.web.place import place_headers
 from antiphon.web.watch import Connection, Watch
 from antiphon.wire.decode import codec_of, transcode
@@ -39,6 +40,7 @@ class Shared:
     tasks: TaskGroup
     directory: Directory
     live: set[Watch]
+    identities: Identities | None = None
 
 
 @dataclass(slots=True)

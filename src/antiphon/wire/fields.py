@@ -22,9 +22,12 @@ dropped and the labels are cut from the path, so `"system": 5` is told what the 
 
 
 class WireModel(BaseModel):
-    """A JSON object of the API: frozen; unknown keys are ignored unless the validation call forbids them."""
+    """A JSON object of the API: frozen; unknown keys are ignored unless the validation call forbids them.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    A validator is built when it is first asked for: most are only parts of another one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), defer_build=True)
 
 
 class RefusedNull:

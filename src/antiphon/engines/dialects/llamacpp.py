@@ -62,7 +62,7 @@ class _Habits:
 
     bos: str
     bos_ids: list[int]
-    """What the server itself puts before a text."""
+    """What the server puts before a prompt with pictures; it takes away what a template has written of it."""
     system_turns: SystemTurns
     controls: re.Pattern[str] | None
     form: Format
@@ -127,19 +127,18 @@ class LlamaCpp:
             rendered = await self._render(self._request(habits, chat, guard))
             text = rendered + guard(chat.prefill)
             if pictures:
-                payload, tokens = await self._look(habits, seen_in(text, self._place, pictures))
+                payload = seen_in(text, self._place, pictures)
+                tokens = await self._look(habits, payload)
             else:
                 has_bos = bool(habits.bos) and text.startswith(habits.bos)
                 payload = tokens = await self._tokenize(text.split(self._cut), add_special=not has_bos)
         is_thinking = not chat.prefill and is_thinking_open(habits.form, rendered)
         return Prompt(payload, len(tokens), is_exact=True, is_thinking=is_thinking, tokens=tokens)
 
-    async def _look(self, habits: _Habits, seen: Seen) -> tuple[Seen, list[int | str]]:
-        """The prompt as it is sent, and its tokens: the server tokenizes each text for itself."""
-        if habits.bos_ids:
-            seen = seen._replace(texts=(seen.texts[0].removeprefix(habits.bos), *seen.texts[1:]))
+    async def _look(self, habits: _Habits, seen: Seen) -> list[int | str]:
+        """The prompt's tokens: the server tokenizes each text for itself."""
         ids = habits.bos_ids + await self._tokenize(seen.parts())
-        return seen, await self._eyes.put_in(ids, seen.pictures)
+        return await self._eyes.put_in(ids, seen.pictures)
 
     def _request(self, habits: _Habits, chat: Chat, guard: Guard) -> dict[str, Any]:
         """What the template is asked to render."""
@@ -185,12 +184,19 @@ class LlamaCpp:
         alone, continued = [await self._tokenize([payload.texts[-1] + text]) for text in ("", opening)]
         return given, len(continued) - len(alone)
 
+    @property
+    def num_unread(self) -> int:
+        """Tokens of prompts that are still to be computed."""
+        return self._slots.num_unread if self._slots else 0
+
     async def save_idle(self, idle_s: float) -> None:
         """Save the prompts that nobody has used for so long."""
         if self._slots:
             await self._slots.save_idle(idle_s)
 
     async def aclose(self) -> None:
+        if self._slots:
+            self._slots.close()
         await self._upstream.aclose()
 
     async def _open_slots(self) -> Slots:

@@ -19,6 +19,7 @@ NO_WIDTH = "\u200b"
 """What breaks a control token's name where it cannot be cut: see decision 0020."""
 _PLACE = -1  # a picture's place among token ids
 _MAX_SIZES = 10_000
+_MAX_BYTES = 70_000_000  # of pictures in one prompt: the server takes no body of more than 100 MiB, and this is base64
 
 
 def marker_of(props: dict[str, Any]) -> str:
@@ -64,9 +65,12 @@ def numbered(chat: Chat, place: str) -> tuple[Chat, list[Picture]]:
 
 
 def seen_in(text: str, place: str, pictures: Sequence[Picture]) -> Seen:
-    """What a template has made of a numbered chat."""
+    """What a template has made of a numbered chat. Raises 413 where the pictures are more than the server takes."""
     parts = re.split(rf"{place}(\d{{4}})", text)
-    return Seen(tuple(parts[::2]), tuple(pictures[int(number)] for number in parts[1::2]))
+    seen = Seen(tuple(parts[::2]), tuple(pictures[int(number)] for number in parts[1::2]))
+    if sum(len(picture.data) for picture in seen.pictures) > _MAX_BYTES:
+        raise ApiError(Kind.TOO_LARGE, "Request exceeds the maximum size")
+    return seen
 
 
 class Eyes:

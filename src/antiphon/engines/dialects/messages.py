@@ -57,7 +57,7 @@ def _plain(turn: ChatTurn, form: Format) -> ChatTurn:
         return ChatTurn("user", write_result(turn.answers.name, turn.text, is_error=False))
     if turn.calls:
         calls = [form.shape.call(call.name, call.arguments) for call in turn.calls]
-        return ChatTurn("assistant", "\n".join([turn.text, *calls] if turn.text else calls))
+        return turn._replace(text="\n".join([turn.text, *calls] if turn.text else calls), calls=())
     return turn
 
 

@@ -88,7 +88,7 @@ class Plain:
             body["tools"] = tools_of(chat, str)
             num_chars += len(orjson.dumps(body["tools"]))
         num_tokens = num_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * (len(chat.turns) + 1)
-        num_tokens += sum(map(estimate_of, chat.turns))
+        num_tokens += sum([estimate_of(turn) for turn in chat.turns if turn.pictures])
         return Prompt(_Rendered(body, chat), num_tokens, is_exact=False)
 
     async def generate(self, model: str, prompt: Prompt, wish: Wish) -> AsyncGenerator[list[Piece], None]:
@@ -204,7 +204,8 @@ class _Reader:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self._num_input = usage.get("prompt_tokens")
-        self._num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
+        self._num_cached = details.get("cached_tokens")
         self._num_output = max(self._num_output, usage.get("completion_tokens") or 0)
 
     def _read_choice(self, choice: dict[str, Any], message: dict[str, Any]) -> str:

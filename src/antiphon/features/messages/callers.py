@@ -8,5 +8,5 @@ _SESSION = (b"x-claude-code-session-id", b"x-claude-code-agent-id")
 
 
 def caller_of(call: Call) -> Caller:
-    session = "\0".join(call.header(name) or "" for name in _SESSION).rstrip("\0")
+    session = "\0".join([call.header(name) or "" for name in _SESSION]).rstrip("\0")
     return Caller(call.principal, client_of(call.header(b"user-agent")), session=session)

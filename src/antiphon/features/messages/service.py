@@ -1,7 +1,8 @@
 """One call of a model, from a valid request to its events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from antiphon.core.errors import ApiError, invalid
@@ -44,6 +45,12 @@ class Order(NamedTuple):
     """The chat, if it is prepared already."""
     applied_edits: Sequence[JsonObject] | None = None
     cached: Cached = Cached()
+
+
+class Placed(NamedTuple):
+    caller: Caller
+    model: Model
+    order: Order
 
 
 class Count(NamedTuple):
@@ -92,27 +99,38 @@ class Messages:
         read = await edited(request, self._counter(principal, model, attachments))
         return Count(read.counted.prompt.num_tokens, read.num_original), headers
 
-    @asynccontextmanager
-    async def create(
+    def create(
         self, caller: Caller, request: MessageRequest, document: JsonObject | None = None
-    ) -> AsyncGenerator[Reply, None]:
+    ) -> AbstractAsyncContextManager[Reply]:
         """`document` is a schema for the whole text that is kept as far as it can be, and that nothing refuses."""
+        return self._hold(partial(self._placed, caller, request, document))
+
+    def call(self, caller: Caller, model: Model, order: Order) -> AbstractAsyncContextManager[Reply]:
+        """The same for what is no request of the Messages API."""
+
+        async def placed() -> Placed:
+            return Placed(caller, model, order)
+
+        return self._hold(placed)
+
+    async def _placed(self, caller: Caller, request: MessageRequest, document: JsonObject | None) -> Placed:
         model = self.resolve(caller.principal, request.model)
-        caller = caller if caller.session else caller._replace(session=_session_of(request))
+        if request.metadata and not caller.session:
+            caller = caller._replace(session=_session_of(request))
         self._books.check_spending(caller.principal)  # before its prompt is worth the engine's time
         order = await self._order(caller.principal, request, model)
         if document is not None:
             order = order._replace(script=(order.script or Script(form=model.spec.form))._replace(document=document))
-        async with self.call(caller, model, order) as reply:
-            yield reply
+        return Placed(caller, model, order)
 
     @asynccontextmanager
-    async def call(self, caller: Caller, model: Model, order: Order) -> AsyncGenerator[Reply, None]:
+    async def _hold(self, place: Callable[[], Awaitable[Placed]]) -> AsyncGenerator[Reply, None]:
         """Hold a slot for the block. Every 4xx and 529 is raised before it begins; leaving it drops the work."""
+        caller, model, order = await place()
         timing = Timing(self._books.keeper.clock)
         _check_output(model, order)
         prompt = order.prompt or await model.engine.prepare(model.id, order.chat)
-        plan = _plan(model, prompt, order)._replace(service_tier=caller.service_tier)
+        plan = _plan(model, prompt, order, caller)
         account = await self._books.open(caller, model, prompt.num_tokens, plan.kept.num_expected)
         try:
             await _acquire(model, caller, account)
@@ -303,7 +321,7 @@ def _check_output(model: Model, order: Order) -> None:
         )
 
 
-def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
+def _plan(model: Model, prompt: Prompt, order: Order, caller: Caller) -> Plan:
     """Raises `prompt is too long`. An engine whose count is an estimate is left to judge for itself."""
     window, max_output = model.spec.window, order.max_tokens
     if prompt.is_exact:
@@ -324,4 +342,5 @@ def _plan(model: Model, prompt: Prompt, order: Order) -> Plan:
         order.applied_edits,
         order.cached.kept,
         order.cached.diagnostics,
+        caller.service_tier,
     )

@@ -11,7 +11,7 @@ from antiphon.turn.formats.outputs import Out
 from antiphon.turn.formats.reader import Broken, Literals, Reading, ignore
 from antiphon.turn.formats.scan import Scan
 from antiphon.turn.formats.table import Format
-from antiphon.turn.formats.tags import CALLS, Tag, Where
+from antiphon.turn.formats.tags import CALLS, Tag, Where, stray
 from antiphon.turn.formats.thinking import read_thinking
 from antiphon.turn.formats.values import OPENERS
 from antiphon.wire.fields import JsonObject
@@ -154,7 +154,8 @@ class _Openers:
 
     def __init__(self, form: Format, calls: Collection[Tag]) -> None:
         by_opener = {tag.opener: tag for tag in calls}
-        self.tags = {tag.opener: tag for tag in (*form.thinking, *form.always)} | by_opener
+        strays = {tag.closer: stray(tag.closer) for tag in form.thinking}
+        self.tags = strays | {tag.opener: tag for tag in (*form.thinking, *form.always)} | by_opener
         self.search = {where: _Search(self.tags.values(), where) for where in _SCOPES}
         self.inner = Literals(opener for opener in by_opener if opener not in OPENERS)
         closers = {tag.closer for tag in calls if tag.closer}

@@ -38,6 +38,11 @@ def noise(word: str) -> Tag:
     return Tag(word, read=_read_nothing)
 
 
+def stray(closer: str) -> Tag:
+    """The end of thinking that is over already: a model that was made to end it may write it once more."""
+    return Tag(closer, read=_read_end, where="start")
+
+
 def fence(language: str) -> Tag:
     return Tag(f"```{language}\n", "```", where="line", is_bare=True)
 
@@ -47,6 +52,11 @@ def function(opener: str, style: tagged.Style) -> Tag:
 
 
 def _read_nothing(scan: Scan) -> Reading[None]:
+    yield from ()
+
+
+def _read_end(scan: Scan) -> Reading[None]:
+    scan.turn_over()
     yield from ()
 
 

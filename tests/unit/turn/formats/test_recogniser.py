@@ -214,6 +214,16 @@ def test_a_value_is_repaired_by_its_schema():
 
 
 @pytest.mark.parametrize(
+    ("text", "said"), [("</think>\n\nHello", "Hello"), ("Hello\n</think> you", "Hello\n</think> you")]
+)
+def test_an_end_of_thinking_that_is_over_already_is_not_shown(text: str, said: str):
+    """A model that was made to end its thinking may end it once more."""
+    for pieces in ([text], list(text)):
+        assert read(pieces) == [Text(said)]
+    assert read(f"Hm.</think>\n\n{text}", is_thinking=True) == [Thinking("Hm."), Text(said)]
+
+
+@pytest.mark.parametrize(
     ("written", "sent"),
     [
         ('{"a": null, "b": "x"}', '{"b": "x"}'),

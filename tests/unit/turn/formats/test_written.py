@@ -2,6 +2,11 @@
 
 import json
 
+import pytest
+
+from antiphon.turn.formats.outputs import CallEnd, CallStart, Text
+from antiphon.turn.formats.recogniser import Recogniser
+from antiphon.turn.formats.table import FORMATS, GENERAL, UNTAUGHT, Format
 from antiphon.turn.formats.written import DEEPSEEK, HERMES, write_result, write_tools
 
 TOOLS = [
@@ -31,6 +36,18 @@ def test_a_prefix_and_its_arguments_make_a_call():
     for shape in (HERMES, DEEPSEEK):
         assert shape.prefix("now") + "{}" + shape.after == shape.call("now", "{}")
         assert shape.prefix("now").startswith(shape.prefix(None))
+
+
+@pytest.mark.parametrize("form", [*FORMATS, GENERAL, UNTAUGHT], ids=lambda form: form.name)
+def test_calls_that_are_demanded_one_after_another_are_each_read(form: Format):
+    shape = form.shape
+    text = shape.prefix(None) + f"now{shape.between}{{}}{shape.then}get_weather{shape.between}"
+    text += f'{{"city": "Rome"}}{shape.then}now{shape.between}{{}}{shape.after}'
+    recogniser = Recogniser({name: schema for name, _, schema in TOOLS}, form)
+    outs = [*recogniser.feed(text), *recogniser.finish(is_cut=False)]
+    assert [out.name for out in outs if isinstance(out, CallStart)] == ["now", "get_weather", "now"]
+    assert [out.is_complete for out in outs if isinstance(out, CallEnd)] == [True] * 3
+    assert not [out for out in outs if isinstance(out, Text) and out.text.strip()]
 
 
 def test_an_error_says_that_it_is_one():

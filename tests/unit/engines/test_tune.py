@@ -1,0 +1,93 @@
+"""What `antiphon tune` takes, and that it is never slower than what there was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from antiphon.core.errors import OperatorError
+from antiphon.engines import building
+from antiphon.engines.gguf import Plan
+from antiphon.engines.tune import Setup, Speed, Trial, keep_tuned, read_tuned, setup_of, tune
+
+PLAN = Plan(window=2048, num_slots=4, num_batch=64, num_threads=2, cache_mib=10)
+DEFAULT = setup_of(PLAN)
+
+
+async def chosen(pace: Callable[[Setup], float], binary: str | None = None) -> Trial:
+    async def measure(setup: Setup) -> Speed:
+        return Speed(100 * pace(setup), 10 * pace(setup), 20 * pace(setup))
+
+    return [trial async for trial in tune(DEFAULT, binary, 4, measure)][-1]
+
+
+async def test_where_nothing_is_faster_all_stays_as_it_was():
+    assert (await chosen(lambda setup: 1.0)).setup == DEFAULT
+    assert (await chosen(lambda setup: 1.0 if setup == DEFAULT else 1.03)).setup == DEFAULT
+
+
+async def test_what_is_faster_is_taken_together():
+    def pace(setup: Setup) -> float:
+        return (1.5 if setup.binary else 1.0) * (1.2 if setup.num_batch == 128 else 1.0) * (2 if setup.flash else 1)
+
+    trial = await chosen(pace, binary="/engine")
+    assert trial.setup == Setup(2, 128, flash=True, binary="/engine")
+    assert trial.gain == pytest.approx(3.6)
+
+
+async def test_what_is_faster_in_one_thing_and_slower_in_another_is_not_taken():
+    async def measure(setup: Setup) -> Speed:
+        return Speed(100, 10, 20) if setup.repacks else Speed(300, 9, 20)
+
+    trials = [trial async for trial in tune(DEFAULT, None, 2, measure)]
+    assert trials[-1].setup == DEFAULT
+
+
+async def test_a_gain_that_does_not_come_again_is_not_believed():
+    seen: list[Setup] = []
+
+    def pace(setup: Setup) -> float:
+        seen.append(setup)
+        return 2.0 if setup.flash and seen.count(setup) == 1 else 1.0 if setup == DEFAULT else 0.9
+
+    assert (await chosen(pace)).setup == DEFAULT
+
+
+def test_what_was_found_is_kept_for_this_model_only(tmp_path: Path):
+    one, other = tmp_path / "one.gguf", tmp_path / "other.gguf"
+    one.write_bytes(b"one")
+    other.write_bytes(b"other")
+    setup = Setup(2, 128, flash=True)
+    assert read_tuned(tmp_path, one) is None
+    keep_tuned(tmp_path, one, Trial(setup, Speed(1, 1, 1), 1.2))
+    assert read_tuned(tmp_path, one) == setup
+    assert read_tuned(tmp_path, other) is None
+    assert setup.apply(PLAN).num_batch == 128
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}"])
+def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, content: bytes):
+    model = tmp_path / "one.gguf"
+    model.write_bytes(b"one")
+    (tmp_path / "tuned.json").write_bytes(content)
+    assert read_tuned(tmp_path, model) is None
+
+
+def test_an_engine_that_is_gone_is_not_used(tmp_path: Path):
+    model = tmp_path / "one.gguf"
+    model.write_bytes(b"one")
+    keep_tuned(tmp_path, model, Trial(Setup(2, 64, binary=str(tmp_path / "gone")), Speed(1, 1, 1), 1.2))
+    assert read_tuned(tmp_path, model) is None
+
+
+def test_a_source_that_cannot_be_fetched_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(OperatorError, match="The source cannot be fetched"):
+        building.build(tmp_path, 1, lambda words: None)
+    assert not building.binary_of(tmp_path).exists()
+    assert list((tmp_path / "engine").iterdir()) == []
