@@ -341,7 +341,10 @@ def main() -> None:
     with Stage() as stage:
         rows = compare(stage, given.model, given.cases.split(","), given.rounds, sizes)
     after = report.load_and_steal()
-    facts = report.environment() | {"command": " ".join(["python -m bench.agent_replay", *sys.argv[1:]]), "load": [before["load"], after["load"]]}
+    facts = report.environment() | {
+        "command": " ".join(["python -m bench.agent_replay", *sys.argv[1:]]),
+        "load": [before["load"], after["load"]],
+    }
     print(render(rows))
     given.results.mkdir(parents=True, exist_ok=True)
     name = f"agent-replay-{facts['date'].replace(':', '')}.json"
