@@ -253,15 +253,6 @@ class Walk(RuleBasedStateMachine):
             assert (shown["ended_at"] is not None) == known.has_ended
 
 
-<<<<<<< HEAD
-Walk.TestCase.settings = settings(
-    max_examples=8,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-TestWalk = Walk.TestCase
-=======
 CALM = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
@@ -275,4 +266,3 @@ def test_batches_are_what_a_model_of_them_says():
 def test_batches_are_what_a_model_of_them_says_on_long_walks():
     walk = settings(max_examples=100, stateful_step_count=60, deadline=None, suppress_health_check=CALM)
     run_state_machine_as_test(Walk, settings=walk)
->>>>>>> batches
