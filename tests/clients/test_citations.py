@@ -8,8 +8,8 @@ import anthropic
 import pytest
 
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.images import document_of
 from tests.fixtures.pdfs import lines, pdf
-from tests.fixtures.pictures import document_of
 from tests.fixtures.world import World, ask
 
 GRASS = "The grass is green. The sky is blue."

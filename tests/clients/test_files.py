@@ -14,9 +14,9 @@ import pytest
 from antiphon.core.clock import ManualClock
 from antiphon.core.scope import Scope
 from antiphon.features.files.service import Upload
+from tests.fixtures.images import encoded, said, sign
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
-from tests.fixtures.pictures import encoded, said, sign
 from tests.fixtures.world import ADMIN_KEY, API_KEY, HEADERS, World, ask
 
 KEY = {"x-api-key": API_KEY, "anthropic-version": "2026-10-21"}

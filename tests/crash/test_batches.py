@@ -12,6 +12,7 @@ import contextlib
 import random
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class Driver:
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
         self.results: dict[str, dict[str, Any]] = {}
+        self.busy: set[str] = set()
+        """Batches that a client is just asking of: no other one deletes them meanwhile."""
 
     async def run(self, served: Served) -> None:
         """Until the server dies, under whatever is going on."""
@@ -73,28 +76,38 @@ class Driver:
         limit = self.random.randint(1, 12 if model == "slow" else 200)
         return {"model": model, "max_tokens": limit, "messages": [{"role": "user", "content": f"word {n}"}]}
 
+    @contextlib.contextmanager
+    def _one(self) -> Iterator[str | None]:
+        """A batch that no other client asks of."""
+        known = [one for one in self.batches if one not in self.deleting | self.busy]
+        batch_id = self.random.choice(known) if known else None
+        self.busy |= {batch_id} if batch_id else set()
+        try:
+            yield batch_id
+        finally:
+            self.busy -= {batch_id}
+
     async def _look(self, http: aiohttp.ClientSession) -> None:
-        if known := [one for one in self.batches if one not in self.deleting]:
-            batch = await ask(http, "GET", f"{BATCHES}/{self.random.choice(known)}")
-            assert sum(batch["request_counts"].values()) == len(self.batches[batch["id"]])
+        with self._one() as batch_id:
+            if batch_id:
+                batch = await ask(http, "GET", f"{BATCHES}/{batch_id}")
+                assert sum(batch["request_counts"].values()) == len(self.batches[batch_id])
         await asyncio.sleep(self.random.random() / 50)
 
     async def _cancel(self, http: aiohttp.ClientSession) -> None:
-        if known := [one for one in self.batches if one not in self.deleting]:
-            batch = await ask(http, "POST", f"{BATCHES}/{self.random.choice(known)}/cancel")
-            if batch["cancel_initiated_at"]:
-                self.canceled.add(batch["id"])
+        with self._one() as batch_id:
+            if batch_id and (await ask(http, "POST", f"{BATCHES}/{batch_id}/cancel"))["cancel_initiated_at"]:
+                self.canceled.add(batch_id)
 
     async def _fetch(self, http: aiohttp.ClientSession) -> None:
         """Read the results of a batch that has ended, and sometimes delete it then."""
-        for batch_id in [one for one in self.batches if one not in self.deleting]:
-            if (await ask(http, "GET", f"{BATCHES}/{batch_id}"))["processing_status"] == "ended":
+        with self._one() as batch_id:
+            if batch_id and (await ask(http, "GET", f"{BATCHES}/{batch_id}"))["processing_status"] == "ended":
                 self.keep(batch_id, await results_of(http, batch_id))
-                if self.random.random() < 0.3 and batch_id not in self.deleting:
+                if self.random.random() < 0.3:
                     self.deleting.add(batch_id)
                     await ask(http, "DELETE", f"{BATCHES}/{batch_id}")
                     self.deleted.add(batch_id)
-                return
 
     def keep(self, batch_id: str, results: dict[str, Any]) -> None:
         """What is handed out once stays as it is."""
@@ -181,7 +194,7 @@ async def check_books(database: Database, driver: Driver) -> None:
 
 def live(folder: Path, seed: int, backend: str, num_lives: int) -> tuple[Driver, dict[str, dict[str, Any]], str | None]:
     url = new_postgres_url() if backend == "postgresql" else None
-    variables: Any = {"ANTIPHON_BATCH_LEASE_S": "1"} | ({"ANTIPHON_DATABASE_URL": url} if url else {})
+    variables: dict[str, Any] = {"ANTIPHON_BATCH_LEASE_S": "1"} | ({"ANTIPHON_DATABASE_URL": url} if url else {})
     driver = Driver(seed)
     for _ in range(num_lives - 1):
         with serving(folder, "--fake", dies_after=driver.random.randint(1, MAX_EVENTS), **variables) as served:
@@ -204,12 +217,14 @@ async def _check_books(folder: Path, url: str | None, driver: Driver) -> None:
         await check_books(database, driver)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS[:1])
 def test_each_request_has_one_result_whenever_the_server_dies(tmp_path: Path, seed: int):
     run(tmp_path, seed, "sqlite", num_lives=2)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("seed", SEEDS[1:])
 def test_each_request_has_one_result_with_more_seeds(tmp_path: Path, seed: int, backend: str):

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from antiphon.core.clock import ManualClock
 from antiphon.core.errors import ApiError
@@ -86,6 +95,10 @@ class Walk(RuleBasedStateMachine):
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
+
+    def is_refused(self, work: Coroutine[Any, Any, object]) -> None:
+        with pytest.raises(ApiError):
+            self.do(work)
 
     def teardown(self) -> None:
         if hasattr(self, "database"):
@@ -165,12 +178,10 @@ class Walk(RuleBasedStateMachine):
     @rule(batch_id=batches)
     def cancel(self, batch_id: str) -> None:
         known = self.known.get(batch_id)
-        try:
-            batch = self.do(self.service.cancel(self.scope, batch_id))
-        except ApiError as error:
-            assert known is None, error  # noqa: PT017 - which of both is right depends on the model
+        if known is None:
+            self.is_refused(self.service.cancel(self.scope, batch_id))
             return
-        assert known
+        batch = self.do(self.service.cancel(self.scope, batch_id))
         known.is_canceled = known.is_canceled or not known.has_ended
         assert batch.state == known.state
         assert (batch.cancel_initiated_at is not None) == known.is_canceled
@@ -178,13 +189,10 @@ class Walk(RuleBasedStateMachine):
     @rule(batch_id=batches)
     def delete(self, batch_id: str) -> None:
         known = self.known.get(batch_id)
-        try:
-            self.do(self.service.delete(self.scope, batch_id))
-        except ApiError as error:
-            assert known is None or not known.has_ended, error  # noqa: PT017
+        if known is None or not known.has_ended:
+            self.is_refused(self.service.delete(self.scope, batch_id))
             return
-        assert known
-        assert known.has_ended
+        self.do(self.service.delete(self.scope, batch_id))
         del self.known[batch_id]
 
     @rule(seconds=st.sampled_from([1.0, LEASE_S, 3600.0, LIFETIME_S / 2, LIFETIME_S, KEPT_S]))
@@ -220,14 +228,10 @@ class Walk(RuleBasedStateMachine):
             return found
 
         known = self.known.get(batch_id)
-        try:
-            found = self.do(read())
-        except ApiError as error:
-            assert known is None or not known.has_ended or known.is_archived, error  # noqa: PT017
-            return
-        assert known
-        assert not known.is_archived
-        assert found == known.results
+        if known is None or not known.has_ended or known.is_archived:
+            self.is_refused(read())
+        else:
+            assert self.do(read()) == known.results
 
     @invariant()
     def the_list_is_as_the_model_has_it(self) -> None:
@@ -249,10 +253,16 @@ class Walk(RuleBasedStateMachine):
             assert (shown["ended_at"] is not None) == known.has_ended
 
 
-Walk.TestCase.settings = settings(
-    max_examples=8,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
-TestWalk = Walk.TestCase
+CALM = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+def test_batches_are_what_a_model_of_them_says():
+    walk = settings(max_examples=10, stateful_step_count=40, deadline=None, suppress_health_check=CALM)
+    run_state_machine_as_test(Walk, settings=walk)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_batches_are_what_a_model_of_them_says_on_long_walks():
+    walk = settings(max_examples=100, stateful_step_count=60, deadline=None, suppress_health_check=CALM)
+    run_state_machine_as_test(Walk, settings=walk)

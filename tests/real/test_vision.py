@@ -15,8 +15,8 @@ from anthropic import Anthropic
 from PIL import Image
 
 from tests.fixtures.drawn import ALL, DIGITS, Drawn
+from tests.fixtures.images import block_of, document_of, said
 from tests.fixtures.pdfs import A4, Drawing, lines, pdf
-from tests.fixtures.pictures import block_of, document_of, said
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.world import text_of
 

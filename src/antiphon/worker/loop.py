@@ -6,7 +6,7 @@ whoever holds the lease.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from antiphon.core.clock import Clock, sleep
@@ -36,16 +36,22 @@ _MAX_BLOCK = 64
 _MAX_PENDING = 512
 _ATTEMPT_DELAY_S = 1.0
 _BACK_OFF_S = (1.0, 30.0)
+_SHARED_AFTER_S = 2.0
 
 
 class Running:
     """An item that is being run. `ending` is why it was ended from outside: the outcome, `away` or `lost`."""
 
-    def __init__(self, item: Item, computed: Callable[[], None]) -> None:
+    def __init__(self, item: Item, clock: Clock) -> None:
         self.item = item
         self.ending: str | None = None
-        self.background = Background(lambda: self.end("away"), computed)
+        self.computed_at: float | None = None
+        self._clock = clock
+        self.background = Background(lambda: self.end("away"), self._note_computed)
         self.task: asyncio.Task[None]
+
+    def _note_computed(self) -> None:
+        self.computed_at = self._clock.monotonic()
 
     def end(self, ending: str) -> None:
         if self.ending is None:
@@ -215,9 +221,7 @@ class Worker:
     def _start_ready(self) -> None:
         """Run what there is room for: but of prompts that begin alike the first one alone, until it is computed."""
         room = self._num_slots - len(self._running)
-        computing = [
-            running.item.held.place for running in self._running.values() if not running.background.is_computed
-        ]
+        computing = [running.item.held.place for running in self._running.values() if self._is_awaited(running)]
         waiting: list[Item] = []
         for item in self._ready:
             if room > 0 and self._may_start and self._prefixes.may_start(item.held.place, computing):
@@ -228,14 +232,18 @@ class Worker:
                 waiting.append(item)
         self._ready = waiting
 
+    def _is_awaited(self, running: Running) -> bool:
+        """Whether others wait for its prompt: most engines share it when it is done with, but that may take long."""
+        at = running.computed_at
+        if at is None or self._clock.monotonic() - at < _SHARED_AFTER_S:
+            return True
+        self._prefixes.note_computed(running.item.held.place)
+        return False
+
     def _start(self, item: Item) -> None:
-        running = Running(item, lambda: self._note_computed(item))
+        running = Running(item, self._clock)
         self._running[item.held] = running
         running.task = self._tasks.spawn(self._run_item(running), f"item {item.custom_id}")
-
-    def _note_computed(self, item: Item) -> None:
-        self._prefixes.note_computed(item.held.place)
-        self._due.set()
 
     async def _run_item(self, running: Running) -> None:
         item = running.item
@@ -256,6 +264,8 @@ class Worker:
             if entry := running.background.entry:  # of a call that came to nothing
                 self._keeper.close(entry.unbilled())
             del self._running[item.held]
+            if running.computed_at is not None:
+                self._prefixes.note_computed(item.held.place)
             self._due.set()
 
     def _succeed(self, running: Running, line: str) -> None:
