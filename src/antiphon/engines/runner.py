@@ -40,6 +40,9 @@ def main() -> None:
     config: Config = json.loads(_read_line())
     os.umask(0o077)  # what it saves of prompts is nobody else's
     _die_with(config["parent"])
+    # Threads that wait for each other spin, and stand still when another process needs their core: with OpenMP's
+    # default a busy core makes the engine thirty times slower, with this eight times, and a quiet one costs 5 %.
+    os.putenv("GOMP_SPINCOUNT", "2000")
     if config["binary"]:
         _become(config["binary"], config)
     answer = os.dup(1)
@@ -87,9 +90,6 @@ def _watch(engine: int) -> None:
 
 
 def _serve(config: Config) -> Any:
-    # Threads that wait for each other spin, and stand still when another process needs their core: with OpenMP's
-    # default a busy core makes the engine thirty times slower, with this eight times, and a quiet one costs 5 %.
-    os.putenv("GOMP_SPINCOUNT", "2000")
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = config["model"]
