@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from tests.fixtures.images import halves, png, said
 
 from antiphon.turn.pieces import Piece
 from tests.fixtures import streams
 from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.looking import Looking
+from tests.fixtures.pictures import halves, png, said
 from tests.fixtures.world import API_KEY, World
 
 Json = dict[str, Any]
