@@ -17,8 +17,8 @@ from botocore.eventstream import EventStreamBuffer
 from antiphon.turn.pieces import Piece
 from tests.fixtures import streams
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.images import halves, png, said
 from tests.fixtures.looking import Looking
-from tests.fixtures.pictures import halves, png, said
 from tests.fixtures.world import API_KEY, World
 
 Json = dict[str, Any]
