@@ -17,6 +17,7 @@ from antiphon.core.errors import ApiError
 from antiphon.core.scope import Scope
 from antiphon.web.pages import Page
 from tests.fixtures.batches import ended, results_of, turn_clock
+from tests.fixtures.images import png, sign
 from tests.fixtures.world import HEADERS, World, ask
 
 
@@ -334,6 +335,27 @@ async def test_everything_that_a_call_can_do_works_in_a_batch():
     assert results["think"].message.content[0].type == "thinking"
     usage = results["cache"].message.usage
     assert usage.cache_creation_input_tokens + usage.cache_read_input_tokens > 1900
+
+
+async def test_pictures_documents_and_files_work_in_a_batch():
+    grass = {"type": "text", "media_type": "text/plain", "data": "The grass is green. The sky is blue."}
+    document: Any = {"type": "document", "source": grass, "citations": {"enabled": True}}
+    question = {"type": "text", "text": "What colour is it?"}
+    async with World() as world, world.sdk() as client:
+        uploaded = await client.files.upload(file=("grass.txt", b"The grass is green.", "text/plain"))
+        by_id = {"type": "document", "source": {"type": "file", "file_id": uploaded.id}}
+        gone = by_id | {"source": {"type": "file", "file_id": "file_01nobodys"}}
+        items = [
+            {"custom_id": "picture", "params": ask([png(sign("STOP")), question])},
+            {"custom_id": "cited", "params": ask([document, question], model="citer")},
+            {"custom_id": "file", "params": ask([by_id, question])},
+            {"custom_id": "gone", "params": ask([gone, question])},
+        ]
+        _, results = await run(client, items)
+    assert [results[name].type for name in ("picture", "cited", "file", "gone")] == [*["succeeded"] * 3, "errored"]
+    assert results["cited"].message.content[0].citations[0].cited_text.startswith("The grass is green.")
+    assert results["file"].message.usage.input_tokens > 6
+    assert "file_01nobodys" in results["gone"].error.error.message
 
 
 async def test_engines_that_are_busy_are_asked_again_and_broken_ones_a_few_times():

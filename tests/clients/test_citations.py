@@ -6,9 +6,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.fixtures.images import document_of
 
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.images import document_of
 from tests.fixtures.pdfs import lines, pdf
 from tests.fixtures.world import World, ask
 

@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import anthropic
 import pytest
-from tests.fixtures.images import encoded, said, sign
 
 from antiphon.core.clock import ManualClock
 from antiphon.core.scope import Scope
 from antiphon.features.files.service import Upload
+from tests.fixtures.images import encoded, said, sign
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
 from tests.fixtures.world import ADMIN_KEY, API_KEY, HEADERS, World, ask

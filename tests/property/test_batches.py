@@ -15,7 +15,15 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from antiphon.core.clock import ManualClock
 from antiphon.core.errors import ApiError
@@ -245,10 +253,16 @@ class Walk(RuleBasedStateMachine):
             assert (shown["ended_at"] is not None) == known.has_ended
 
 
-Walk.TestCase.settings = settings(
-    max_examples=8,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-TestWalk = Walk.TestCase
+CALM = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+def test_batches_are_what_a_model_of_them_says():
+    walk = settings(max_examples=10, stateful_step_count=40, deadline=None, suppress_health_check=CALM)
+    run_state_machine_as_test(Walk, settings=walk)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_batches_are_what_a_model_of_them_says_on_long_walks():
+    walk = settings(max_examples=100, stateful_step_count=60, deadline=None, suppress_health_check=CALM)
+    run_state_machine_as_test(Walk, settings=walk)
