@@ -36,9 +36,8 @@ _STEP = 32
 def colours_of(image: Image.Image) -> list[tuple[str, int]]:
     """(name, percent of the picture), the most frequent first; what is rare is left out."""
     sample = image.resize(_SAMPLE, Image.Resampling.NEAREST).tobytes()
-    counts: Counter[str] = Counter()
-    for colour, number in Counter(zip(*[iter(byte // _STEP * _STEP + _STEP // 2 for byte in sample)] * 3, strict=True)).items():
-        counts[_nearest(colour)] += number
+    steps = iter(byte // _STEP * _STEP + _STEP // 2 for byte in sample)
+    counts = Counter(map(_nearest, zip(steps, steps, steps, strict=True)))
     total = _SAMPLE[0] * _SAMPLE[1]
     found = [(name, round(100 * number / total)) for name, number in counts.most_common(_MAX_NAMED)]
     return [(name, percent) for name, percent in found if percent >= _LEAST_PERCENT]
