@@ -1,6 +1,7 @@
 """The colours that a picture is mostly made of, by their names."""
 
 from collections import Counter
+from functools import cache
 
 from PIL import Image
 
@@ -26,23 +27,23 @@ _NAMES = {
     "purple": (125, 45, 165),
     "pink": (245, 140, 190),
 }
-_SAMPLE = (48, 48)
+_SAMPLE = (40, 40)
 _LEAST_PERCENT = 5
 _MAX_NAMED = 5
-_STEP = 8
+_STEP = 32
 
 
 def colours_of(image: Image.Image) -> list[tuple[str, int]]:
     """(name, percent of the picture), the most frequent first; what is rare is left out."""
     sample = image.resize(_SAMPLE, Image.Resampling.NEAREST).tobytes()
-    counts: Counter[str] = Counter()
-    for colour, number in Counter(zip(*[iter(byte // _STEP * _STEP for byte in sample)] * 3, strict=True)).items():
-        counts[_nearest(colour)] += number
+    steps = iter(byte // _STEP * _STEP + _STEP // 2 for byte in sample)
+    counts = Counter(map(_nearest, zip(steps, steps, steps, strict=True)))
     total = _SAMPLE[0] * _SAMPLE[1]
     found = [(name, round(100 * number / total)) for name, number in counts.most_common(_MAX_NAMED)]
     return [(name, percent) for name, percent in found if percent >= _LEAST_PERCENT]
 
 
+@cache
 def _nearest(colour: tuple[int, ...]) -> str:
     def distance(name: str) -> int:
         red, green, blue = (a - b for a, b in zip(_NAMES[name], colour, strict=True))

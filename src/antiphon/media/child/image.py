@@ -40,23 +40,27 @@ def run(data: bytes, fields: Mapping[str, Any]) -> Frame:
     if not data:
         raise Refusal("empty")
     Image.MAX_IMAGE_PIXELS = None  # the sides are checked instead
-    image, orientation = _opened(data)
+    image = _opened(data)
     if max(image.size) > fields["max_side"]:
         raise Refusal("size", width=image.width, height=image.height)
-    source_type = _TYPES[image.format or ""]
-    width, height = _turned(image.size, orientation)
-    small = _shrunk(image, orientation)
+    source_type, size = _TYPES[image.format or ""], image.size
+    fitting = fitted(*size)
+    image.draft("RGB", fitting)  # a JPEG can be decoded at a part of its size
+    image.load()
+    with _soon():
+        orientation = _orientation(image)  # a PNG may tell it behind its pixels
+    width, height = _turned(size, orientation)
+    small = _upright(_shrunk(image, fitting), orientation)
     return framed(small, is_lossy=source_type in _LOSSY, source_type=source_type, source_size=[width, height])
 
 
-def _opened(data: bytes) -> tuple[Image.Image, int]:
-    """The picture, before anything is decoded, and how it has to be turned."""
+def _opened(data: bytes) -> Image.Image:
+    """The picture, before anything is decoded."""
     if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Refusal("broken")
     try:
         with _soon():
-            image = Image.open(BytesIO(data), formats=_FORMATS)
-            return image, _orientation(image)
+            return Image.open(BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise Refusal("unknown") from error
 
@@ -90,14 +94,14 @@ def framed(image: Image.Image, *, is_lossy: bool, **facts: Any) -> Frame:
     return Frame({**told, **facts}, data)
 
 
-def _shrunk(image: Image.Image, orientation: int) -> Image.Image:
-    size = fitted(*image.size)
-    image.draft("RGB", size)  # a JPEG can be decoded at a part of its size
+def _shrunk(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     image = _plain(image)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if image.mode == "RGBA":
-        image = _on_white(image)
+    return _on_white(image) if image.mode == "RGBA" else image
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
