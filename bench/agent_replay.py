@@ -250,7 +250,8 @@ def served(stage: Stage, name: str, model: Path, kv_dir: Path | None = None) -> 
 def _start(stage: Stage, name: str, model: Path, kv_dir: Path | None) -> Child:
     if name == "bare":
         return start_llama(stage, model, _NUM_SLOTS, REPO / "src")
-    kept = ["--kv-dir", str(kv_dir)] if kv_dir else []
+    same = ["--kv-dir", str(kv_dir), "--data-dir", f"{kv_dir}-data"]  # the workspace's id is part of the key
+    kept = same if kv_dir else []
     return stage.antiphon(
         name,
         "--model",
@@ -340,7 +341,10 @@ def main() -> None:
     with Stage() as stage:
         rows = compare(stage, given.model, given.cases.split(","), given.rounds, sizes)
     after = report.load_and_steal()
-    facts = report.environment() | {"command": " ".join(sys.argv), "load": [before["load"], after["load"]]}
+    facts = report.environment() | {
+        "command": " ".join(["python -m bench.agent_replay", *sys.argv[1:]]),
+        "load": [before["load"], after["load"]],
+    }
     print(render(rows))
     given.results.mkdir(parents=True, exist_ok=True)
     name = f"agent-replay-{facts['date'].replace(':', '')}.json"

@@ -39,5 +39,4 @@ def _config(model: Path, num_slots: int) -> Config:
         "key": KEY,
         "parent": os.getpid(),
         "binary": None,
-        "projector": None,
     }

@@ -17,7 +17,7 @@ from antiphon.core.errors import ApiError
 from antiphon.core.scope import Scope
 from antiphon.web.pages import Page
 from tests.fixtures.batches import ended, results_of, turn_clock
-from tests.fixtures.pictures import png, sign
+from tests.fixtures.images import png, sign
 from tests.fixtures.world import HEADERS, World, ask
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from antiphon.turn.attachments import Picture
+from tests.fixtures.images import document_of, png, said, sign
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import A4, Drawing, Page, Text, lines, pdf
-from tests.fixtures.pictures import document_of, png, said, sign
 from tests.fixtures.world import World, ask, text_of
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "pdfs"

@@ -14,9 +14,9 @@ from antiphon.turn.attachments import Picture
 from antiphon.turn.pixels import num_tokens
 from antiphon.wire.content import ImageBlock
 from antiphon.wire.media import Place
+from tests.fixtures.images import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
-from tests.fixtures.pictures import TYPES, block_of, encoded, halves, png, said, sign
 from tests.fixtures.world import World, ask, text_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -7,9 +7,9 @@ from typing import Any
 import anthropic
 import pytest
 
+from tests.fixtures.images import encoded, halves, said
 from tests.fixtures.looking import Looking
 from tests.fixtures.pdfs import lines, pdf
-from tests.fixtures.pictures import encoded, halves, said
 from tests.fixtures.web import reply, site
 from tests.fixtures.world import World, ask
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from tests.fixtures.hostile import IMAGES, PDFS
-from tests.fixtures.pictures import block_of, document_of
+from tests.fixtures.images import block_of, document_of
 from tests.fixtures.world import HEADERS, World, ask
 
 MAX_HELD_S = 0.15

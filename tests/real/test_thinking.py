@@ -113,7 +113,9 @@ async def test_a_budget_ends_thinking_and_the_answer_follows(
     """A budget of 24 tokens, which no client can ask for. A small model may end its turn before: then once more."""
     monkeypatch.setattr(script, "_BUDGETS", {"low": 24})
     model = with_template(smollm2, TEMPLATE, tmp_path)
-    engine, _ = await connect(Settings(model=str(model), data_dir=tmp_path), SystemClock())
+    given: dict[str, Any] = {"model": str(model), "data_dir": tmp_path}
+    engine, _ = await connect(Settings(**given), SystemClock())
+    events, kinds = [], []
     async with World(engine) as world:
         for _ in range(8):
             low = {"output_config": {"effort": "low"}, "thinking": ADAPTIVE, "max_tokens": 60}

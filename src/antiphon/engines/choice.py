@@ -70,9 +70,12 @@ def choose(slots: Sequence[Slot], wanted: Wanted, num_saved: int, is_saved: Call
     `num_saved` tokens of the prompt are saved already; `is_saved` tells whether the first so many of a slot's tokens
     are. A conversation goes on where it was. What begins like another takes a copy of that, and leaves it in peace.
     """
-    idle = [slot for slot in slots if not slot.is_busy]
+    idle = _idle(slots)
     own = max(idle, key=lambda slot: _likeness(slot, wanted))
     shared = own.shares(wanted.salt, wanted.tokens)
+    begun = _begun(idle, wanted)
+    if begun and max(shared, num_saved) - begun.num_known < WORTH_MOVING:
+        return Choice(begun, begun.num_known)
     lost = own.num_known - shared
     if (shared and lost <= _TAIL) or (lost < min(WORTH_MOVING, shared / 2) and num_saved - shared < WORTH_MOVING):
         is_branch = shared >= WORTH_MOVING and lost > _TAIL
@@ -89,13 +92,28 @@ def choose(slots: Sequence[Slot], wanted: Wanted, num_saved: int, is_saved: Call
 
 def choose_in_place(slots: Sequence[Slot], wanted: Wanted) -> Choice:
     """The same where nothing can be moved: the slot that has most of the prompt, or else the least worthy."""
-    idle = [slot for slot in slots if not slot.is_busy]
+    idle = _idle(slots)
     own = max(idle, key=lambda slot: _likeness(slot, wanted))
     shared = own.shares(wanted.salt, wanted.tokens)
     if shared * 10 > num_tokens(wanted.tokens):
         return Choice(own, shared)
+    if begun := _begun(idle, wanted):
+        return Choice(begun, begun.num_known)
     slot = min(idle, key=lambda slot: _worth(slot, wanted.now))
     return Choice(slot, slot.shares(wanted.salt, wanted.tokens))
+
+
+def _idle(slots: Sequence[Slot]) -> list[Slot]:
+    """Those that may be chosen: of all that were never used, one."""
+    idle = [slot for slot in slots if not slot.is_busy]
+    used = [slot for slot in idle if slot.salt is not None]
+    return used if len(used) == len(idle) else [*used, next(slot for slot in idle if slot.salt is None)]
+
+
+def _begun(idle: Sequence[Slot], wanted: Wanted) -> Slot | None:
+    """The slot of the same prompt that was given up: the engine may be further with it than it has told."""
+    same = (slot for slot in idle if slot.salt == wanted.salt and slot.tokens == wanted.tokens)
+    return next((slot for slot in same if slot.num_known < num_tokens(slot.tokens)), None)
 
 
 def _likeness(slot: Slot, wanted: Wanted) -> tuple[int, bool, float]:

@@ -25,6 +25,8 @@ def num_common(a: bytes, b: bytes) -> int:
     """How many leading tokens `a` and `b` share."""
     one, other = memoryview(a), memoryview(b)
     low, high = 0, min(num_tokens(a), num_tokens(b))
+    if one[: high * TOKEN_BYTES] == other[: high * TOKEN_BYTES]:  # most often one goes on where the other ends
+        return high
     while low < high:
         middle = (low + high + 1) // 2
         if one[low * TOKEN_BYTES : middle * TOKEN_BYTES] == other[low * TOKEN_BYTES : middle * TOKEN_BYTES]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -20,11 +21,10 @@ _LONG = 65_536
 
 
 class Loaded(NamedTuple):
-    """`digest` is of `data` as it is. `media_type` is what the client or the store says that it is."""
+    """`data` is a text where it is in base64. `digest` is of it as it is; `media_type` is what its owner says of it."""
 
-    data: bytes
+    data: bytes | str
     digest: str
-    is_base64: bool = False
     media_type: str | None = None
     file_id: str | None = None
 
@@ -38,7 +38,7 @@ class Loader:
         """Raises the API's errors for what is not there, too large or out of reach."""
         match place.block.source:
             case Base64Image() | Base64Pdf() as source:
-                return await _sent(source)
+                return Loaded(source.data, source.digest, source.media_type)
             case FileSource(file_id=file_id):
                 return await self._stored(scope, place, file_id)
             case UrlSource(url=url):
@@ -53,7 +53,7 @@ class Loader:
             data = await asyncio.to_thread(file.path.read_bytes)
         except FileNotFoundError:  # it was deleted in this moment
             raise not_found(file_id) from None
-        return Loaded(data, await _digest(data), media_type=file.media_type, file_id=file_id)
+        return Loaded(data, await _digest(data), file.media_type, file_id)
 
     async def _fetched(self, place: Place, url: str) -> Loaded:
         try:
@@ -67,10 +67,12 @@ class Loader:
         return Loaded(data, await _digest(data))
 
 
-async def _sent(source: Base64Image | Base64Pdf) -> Loaded:
-    if len(source.data) > _LONG:
-        await asyncio.to_thread(lambda: source.digest)
-    return Loaded(source.data.encode(), source.digest, is_base64=True, media_type=source.media_type)
+async def digest_all(places: Sequence[Place]) -> None:
+    """Have the digests of all that was sent along at hand; those of long texts are taken beside the loop."""
+    sources = [place.block.source for place in places]
+    long = [each for each in sources if isinstance(each, Base64Image | Base64Pdf) and len(each.data) > _LONG]
+    if long:
+        await asyncio.to_thread(lambda: [source.digest for source in long])
 
 
 async def _digest(data: bytes) -> str:

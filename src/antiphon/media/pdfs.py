@@ -43,7 +43,7 @@ class _Work(NamedTuple):
     def job(self, pages: range, side: int | None = None) -> Job:
         fields = {"first": pages.start, "last": pages.stop, "side": side}
         cpu_s = _MAX_DRAWN_CPU_S if side else _MAX_READ_CPU_S
-        return Job("pdf", self.loaded.data, cpu_s, self.loaded.is_base64, fields, self.loaded.digest)
+        return Job("pdf", self.loaded.data, cpu_s, fields, self.loaded.digest)
 
 
 class Pdfs:

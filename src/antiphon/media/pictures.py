@@ -36,7 +36,7 @@ class Pictures:
         key = (workspace_id, loaded.digest)
         seen = self._kept.get(key)
         if seen is None:
-            job = Job("image", loaded.data, _MAX_CPU_S, loaded.is_base64, {"max_side": max_side})
+            job = Job("image", loaded.data, _MAX_CPU_S, {"max_side": max_side})
             answer = await self._sandbox.run(workspace_id, job)
             if "refused" in answer.fields:
                 raise words.refusal(place, answer)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from antiphon.core.scope import Scope
 from antiphon.media import words
 from antiphon.media.describe import described
-from antiphon.media.load import Loader
+from antiphon.media.load import Loader, digest_all
 from antiphon.media.ocr import Ocr
 from antiphon.media.pdfs import Pdfs
 from antiphon.media.pictures import Pictures
@@ -44,6 +44,7 @@ class Media:
         if not places:
             return NO_ATTACHMENTS
         check_number(places, audience.window)
+        await digest_all(places)
         reading = _Reading(self, scope, places, audience)
         read = await reading.run()
         pictures = {key: found for key, found in read.items() if not isinstance(found, Document)}
@@ -104,7 +105,7 @@ class _Reading:
     async def _document(self, place: Place) -> Document:
         assert isinstance(place.block, DocumentBlock)
         loaded = await self._media.loader.load(self._scope, place)
-        if loaded.media_type == "text/plain":
+        if loaded.media_type == "text/plain" and isinstance(loaded.data, bytes):
             return Document((Page(loaded.data.decode("utf-8", "replace")),), is_paged=False, file_id=loaded.file_id)
         sees, citations = self._audience.sees, place.block.citations
         is_cited = bool(citations and citations.enabled)

@@ -39,15 +39,14 @@ OCR_LIMITS = Limits(memory_bytes=6 * 1024 * MIB, wall_s=180.0)
 
 
 class Job(NamedTuple):
-    """`data` is in base64 if `is_base64`: it is decoded where it costs nobody's time.
+    """`data` that is a text is in base64: it is decoded where it costs nobody's time.
 
     `cpu_s` of processor time is all that it may take. A child whose last job had the same `key` has the data already.
     """
 
     name: str
-    data: bytes
+    data: bytes | str
     cpu_s: float
-    is_base64: bool = False
     fields: Mapping[str, Any] = {}
     key: str = ""
 
@@ -164,9 +163,9 @@ class _Child:
 
     async def ask(self, job: Job) -> Frame:
         """Raises OSError or EOFError if it dies of it."""
-        is_same = bool(job.key) and job.key == self._key
-        fields = {"job": job.name, "is_base64": job.is_base64, "cpu_s": job.cpu_s, "is_same": is_same, **job.fields}
-        data = b"" if is_same else job.data
+        is_same, is_base64 = bool(job.key) and job.key == self._key, isinstance(job.data, str)
+        fields = {"job": job.name, "is_base64": is_base64, "cpu_s": job.cpu_s, "is_same": is_same, **job.fields}
+        data = b"" if is_same else job.data.encode() if isinstance(job.data, str) else job.data
         self._key = job.key
         self._to.write(packed(Frame(fields, data)))
         self._to.write(data)

@@ -91,6 +91,14 @@ def test_a_prompt_that_was_given_up_half_way_goes_on_there():
     assert (choice.slot.number, choice.num_common) == (1, 200)
 
 
+def test_a_prompt_that_was_given_up_before_the_engine_told_of_it_goes_on_there_too():
+    slots = [slot(0), slot(1, tokens(SYSTEM), num_computed=0, used_at=9)]
+    assert choose(slots, wanted(tokens(SYSTEM)), 0, nothing_saved).slot.number == 1
+    assert choose_in_place(slots, wanted(tokens(SYSTEM))).slot.number == 1
+    assert choose(slots, wanted(tokens(SYSTEM)), 450, nothing_saved).is_restored
+    assert choose(slots, wanted(tokens(SYSTEM), "theirs"), 0, nothing_saved).slot.number == 0
+
+
 def test_a_busy_slot_is_never_chosen():
     slots = [slot(0, tokens(SYSTEM), is_busy=True), slot(1)]
     assert choose(slots, wanted(tokens(SYSTEM)), 0, nothing_saved).slot.number == 1

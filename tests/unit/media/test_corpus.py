@@ -15,7 +15,7 @@ from antiphon.engines.pool import Pool
 from antiphon.media.child.frames import Frame
 from antiphon.media.sandbox import Job, Limits, Sandbox
 from tests.fixtures.hostile import IMAGES, PDFS
-from tests.fixtures.pictures import encoded, halves
+from tests.fixtures.images import encoded, halves
 
 LIMITS = Limits()
 MAX_CPU_S = 2.0

@@ -11,7 +11,7 @@ from antiphon.engines.pool import Pool
 from antiphon.media.ocr import Ocr
 from antiphon.media.sandbox import OCR_LIMITS, Sandbox
 from antiphon.turn.attachments import Picture
-from tests.fixtures.pictures import encoded, sign
+from tests.fixtures.images import encoded, sign
 
 
 def picture(text: str) -> Picture:

@@ -16,7 +16,7 @@ from PIL import Image
 from antiphon.core.clock import SystemClock
 from antiphon.engines.pool import Pool
 from antiphon.media.sandbox import MIB, Job, Limits, Sandbox
-from tests.fixtures.pictures import encoded, halves
+from tests.fixtures.images import encoded, halves
 
 GOOD = Job("image", encoded(halves()), 4, fields={"max_side": 8000})
 
