@@ -45,6 +45,10 @@ async def test_models_list_and_retrieve():
     assert [model.id for model in models] == names
     assert (echo.id, echo.max_input_tokens, echo.line, echo.lifecycle) == ("echo", 200_000, None, "active")
     assert [model.id for model in models if model.capabilities and model.capabilities.image_input.supported] == ["echo"]
+    capabilities: Any = echo.capabilities
+    assert capabilities.structured_outputs.supported
+    edits = capabilities.context_management
+    assert (edits.clear_tool_uses_20250919.supported, edits.compact_20260112.supported) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,13 @@ class FakeEngine:
 
 def _model(name: str, *, accepts_thinking: bool = False, sees: bool = False) -> EngineModel:
     return EngineModel(
-        name, WINDOW, counts_exactly=True, num_slots=NUM_SLOTS, accepts_thinking=accepts_thinking, sees=sees
+        name,
+        WINDOW,
+        counts_exactly=True,
+        num_slots=NUM_SLOTS,
+        accepts_thinking=accepts_thinking,
+        sees=sees,
+        keeps_to_grammars=True,
     )
 
 

@@ -26,6 +26,8 @@ class EngineModel:
     """Whether `thinking` may be asked for."""
     sees: bool = False
     """Whether it takes the pictures of a chat; otherwise they are described to it in words."""
+    keeps_to_grammars: bool = False
+    """Whether what it writes is always what the grammar of a wish says."""
     form: Format = GENERAL
     """How the model writes calls and thinking."""
     also: re.Pattern[str] | None = None

@@ -112,6 +112,7 @@ class LlamaCpp:
                 created_at=created_at(row),
                 accepts_thinking=habits.thinks,
                 sees=habits.sees,
+                keeps_to_grammars=True,
                 form=habits.form,
             )
         return (model,)

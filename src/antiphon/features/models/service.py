@@ -37,7 +37,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "code_execution": nothing,
         "image_input": _support(model.spec.sees),
         "pdf_input": _support(True),
-        "structured_outputs": nothing,
+        "structured_outputs": _support(model.spec.keeps_to_grammars),
         "effort": _support(False, low=nothing, medium=nothing, high=nothing, xhigh=nothing, max=nothing),
         "thinking": _support(
             thinking,
@@ -48,7 +48,12 @@ def _capabilities(model: Model) -> dict[str, Any]:
                 "enabled": _support(thinking),
             },
         ),
-        "context_management": _support(False),
+        "context_management": _support(
+            True,
+            clear_thinking_20251015=_support(True),
+            clear_tool_uses_20250919=_support(True),
+            compact_20260112=nothing,
+        ),
         "server_tools": _support(False, code_execution=nothing, web_search=nothing),
     }
 
