@@ -1,5 +1,7 @@
 """The official SDK (2.x: bearer, 2026-10-21) against the scripted models."""
 
+from typing import Any
+
 import anthropic
 import pytest
 
