@@ -1,6 +1,6 @@
 """Where the built-in engine's prompts are kept when no slot has room for them: in memory, or in a folder of the user's.
 
-See decision 0030.
+See decision 0029.
 """
 
 import hashlib

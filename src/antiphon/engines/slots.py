@@ -1,6 +1,6 @@
 """The slots of llama.cpp's server: each prompt gets the one that has most of it, and no workspace another's tokens.
 
-Decision 0029 tells why we choose, and not the server.
+Decision 0028 tells why we choose, and not the server.
 """
 
 import asyncio

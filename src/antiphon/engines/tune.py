@@ -1,6 +1,6 @@
 """Which settings of the built-in engine are fastest for a model on this machine: measured once, then kept.
 
-Decision 0031 tells what is tried, and what was found.
+Decision 0030 tells what is tried, and what was found.
 """
 
 import asyncio

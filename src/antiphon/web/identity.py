@@ -1,6 +1,6 @@
 """Identity tokens, as Google signs them: another's signature tells who calls, and a key of ours what they may do.
 
-Nothing is fetched: the signer's public keys lie in a file, which is read again when it has changed (decision 0035).
+Nothing is fetched: the signer's public keys lie in a file, which is read again when it has changed (decision 0032).
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _goes_on(task: Task, asked: Asked, assembler: Assembler, sampling: Sampling)
 
 
 def _warm(sampling: Sampling) -> Sampling:
-    """What was drawn in vain is not drawn again (decision 0034)."""
+    """What was drawn in vain is not drawn again (decision 0031)."""
     return sampling._replace(temperature=max(sampling.temperature, _WARM))
 
 
