@@ -4,6 +4,7 @@
 DEV = .venv-dev/bin
 FAST = not slow and not full and not bench
 FULL = not bench
+TOGETHER = -n auto --maxprocesses 4 --dist loadfile
 SOURCES = $(wildcard src tests scripts bench)
 
 export PYTHON
@@ -20,7 +21,12 @@ serve: ## start the server with its default model (ARGS='--port 8484 --model NAM
 
 test: dev sdk0 ## run the tests, a real model and the official SDK among them (ARGS='-k name')
 	@$(DEV)/python scripts/fetch_models.py smollm2
+ifdef ARGS
 	@$(DEV)/python -m pytest -m "$(FAST)" $(ARGS)
+else
+	@$(DEV)/python -m pytest -m "$(FAST) and not alone" $(TOGETHER)
+	@$(DEV)/python -m pytest -m "$(FAST) and alone"
+endif
 
 test-full: dev sdk0 ## run every test: the slow ones and a second, larger model too
 	@$(DEV)/python scripts/fetch_models.py smollm2 qwen05 qwen15

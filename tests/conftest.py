@@ -15,6 +15,10 @@ from tests.fixtures import redaction
 ROOT = Path(__file__).parents[1]
 
 
+ALONE = ("cli", "crash", "faults", "real")
+"""Folders of tests that measure time, or start what uses all cores."""
+
+
 class NetworkBlockedError(RuntimeError):
     pass
 
@@ -51,6 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     sys.addaudithook(_block_network)
     config.pluginmanager.register(redaction)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in ALONE:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")

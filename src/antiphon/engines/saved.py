@@ -182,9 +182,9 @@ class SavedPrompts:
         self.make_room(0)
 
     def _sweep(self) -> None:
-        """Remove what no entry names: of other models, too old, or half written."""
+        """Remove what no entry names: of other models, too old, or half written; and what the last server has told."""
         for path in self.folder.iterdir():
-            if path.name not in ("lock", SLOTS) and path.stem not in self._entries:
+            if path.name != "lock" and path.stem not in self._entries:
                 with contextlib.suppress(OSError):
                     path.unlink()
 

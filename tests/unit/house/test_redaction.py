@@ -14,14 +14,16 @@ from tests.fixtures.world import ADMIN_KEY, API_KEY, ask
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("secret", [new_key("api"), new_key("admin"), API_KEY, ADMIN_KEY, CANARY])
+@pytest.mark.parametrize("secret", [new_key("api"), new_key("admin"), API_KEY, ADMIN_KEY, CANARY], ids=range(5))
 def test_a_secret_is_a_leak(secret: str):
     line = f"INFO antiphon: got {secret!r}, and went on"
     assert leaks(f"one\n{line}\ntwo") == [line]
     assert leaks_in_print(line) == [line]
 
 
-@pytest.mark.parametrize("word", [hint_of(new_key("api")), hint_of(new_key("admin")), "sk-ant-phon1-", "hello canary"])
+@pytest.mark.parametrize(
+    "word", [hint_of(new_key("api")), hint_of(new_key("admin")), "sk-ant-phon1-", "hello canary"], ids=range(4)
+)
 def test_what_is_no_secret_is_no_leak(word: str):
     assert leaks(f"INFO antiphon: {word}") == []
 
