@@ -231,7 +231,8 @@ def test_sigterm_under_load_ends_a_stream_with_an_error_event(tmp_path: Path):
 
 def test_keys_that_cannot_be_printed_are_told_of(tmp_path: Path):
     command = [sys.executable, "-m", "antiphon", "serve", "--fake", "--port", "0", "--data-dir", str(tmp_path)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    ours = ("ANTIPHON_", "PYTHONUNBUFFERED")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environment, check=False

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import json
+import os
+import sys
 from collections.abc import Callable
 
 import typer
@@ -78,10 +80,16 @@ def _show_or_tell(keys: FirstKeys, url: str, *, as_json: bool) -> None:
     try:
         _show_keys(keys, url, as_json=as_json)
     except OSError as error:
+        _give_up_stdout()
         raise OperatorError(
             f"The keys of the first start could not be printed ({error.strerror}): "
             "`antiphon keys create --admin --name NAME` makes another."
         ) from error
+
+
+def _give_up_stdout() -> None:
+    """What is left in its buffer would fail once more at the end, with a status of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_keys(keys: FirstKeys, url: str, *, as_json: bool) -> None:
