@@ -322,7 +322,12 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
         "may not end",
     ),
     (
-        {"messages": [says("a", "system"), says([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/b.png"}}])]},
+        {
+            "messages": [
+                says("a", "system"),
+                says([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/b.png"}}]),
+            ]
+        },
         None,
         "Unable to download the file",
     ),
