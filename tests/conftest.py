@@ -15,8 +15,20 @@ from tests.fixtures import redaction
 ROOT = Path(__file__).parents[1]
 
 
-ALONE = ("cli", "crash", "faults", "real")
-"""Folders of tests that measure time, or start what uses all cores."""
+ALONE = {
+    Path("cli"),
+    Path("crash"),
+    Path("faults"),
+    Path("real"),
+    Path("clients/test_counts.py"),
+    Path("clients/test_toolsearch.py"),
+    Path("contract/test_engine.py"),
+    Path("contract/test_ledger_reports.py"),
+    Path("unit/engines/test_child.py"),
+    Path("unit/turn/schema/test_check.py"),
+    Path("unit/wire/test_conversation.py"),
+}
+"""Folders and files of tests that measure time, or start what uses all cores."""
 
 
 class NetworkBlockedError(RuntimeError):
@@ -60,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in ALONE:
+        place = item.path.relative_to(ROOT / "tests")
+        if ALONE & {place, *place.parents}:
             item.add_marker("alone")
 
 

@@ -16,7 +16,10 @@ from antiphon.core.scope import Principal
 from antiphon.features.batches import queue, store
 from antiphon.features.batches.queue import Held, Outcome
 from antiphon.features.batches.service import Author, Batches
+from antiphon.ledger.keeper import Keeper
+from antiphon.ledger.price import Prices
 from antiphon.wire.versions import Version
+from antiphon.worker.writer import Done, Writer
 from tests.fixtures.batches import ended, results_of
 from tests.fixtures.databases import BACKENDS, Books, books, new_postgres_url
 from tests.fixtures.world import World, ask
@@ -75,6 +78,20 @@ async def test_who_has_lost_the_lease_writes_nothing(backend: str):
         assert await finish(own, new) == set(new)
         assert await counts(own, batch_id) == ("ended", {"succeeded": 2})
         assert await finish(own, new) == set()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_result_that_the_database_refuses_is_an_error_and_holds_up_no_other(backend: str, tmp_path: Path):
+    clock = ManualClock(NOW)
+    async with books(backend) as own:
+        batch_id = await make(own, "good", "bad")
+        held: dict[str, Held] = dict(zip(("good", "bad"), await claim(own, batch_id, "lease"), strict=True))
+        keeper = Keeper(own.database, tmp_path / "journal", Prices({}), clock)
+        writer = Writer(own.database, keeper, clock, lambda outcomes: None)
+        for name, line in (("good", "{}\n"), ("bad", "\ud800\n")):  # which no database stores
+            writer.add(Done(Outcome(held[name], name, "succeeded", line), None))
+        await writer.flush()
+        assert await counts(own, batch_id) == ("ended", {"succeeded": 1, "errored": 1})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

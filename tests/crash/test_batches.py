@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import orjson
 import pytest
 
 from antiphon.store.db import Database, url_of
+from tests.crash.mortal import call_until_it_dies
 from tests.fixtures.databases import BACKENDS, new_postgres_url
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.world import API_KEY
@@ -48,16 +48,7 @@ class Driver:
         """Batches that a client is just asking of: no other one deletes them meanwhile."""
 
     async def run(self, served: Served) -> None:
-        """Until the server dies, under whatever is going on."""
-        async with aiohttp.ClientSession(served.url, timeout=aiohttp.ClientTimeout(30), headers=HEADERS) as http:
-            tasks = [asyncio.get_running_loop().create_task(self._client(http)) for _ in range(NUM_CLIENTS)]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            assert await asyncio.to_thread(served.process.wait, 60) == -signal.SIGKILL
-            for task in tasks:
-                task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if not isinstance(outcome, asyncio.CancelledError | aiohttp.ClientError):
-                    raise AssertionError(f"a client ended otherwise: {outcome!r}")
+        await call_until_it_dies(served, self._client, NUM_CLIENTS, headers=HEADERS)
 
     async def _client(self, http: aiohttp.ClientSession) -> None:
         while True:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -21,6 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.crash.mortal import call_until_it_dies
 from tests.fixtures import streams
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.world import ADMIN_KEY, API_KEY
@@ -41,16 +41,7 @@ class Driver:
         self.changes = 0
 
     async def run(self, served: Served) -> None:
-        """Until the server dies, under whatever is going on."""
-        async with aiohttp.ClientSession(served.url, timeout=aiohttp.ClientTimeout(20)) as http:
-            tasks = [asyncio.get_running_loop().create_task(self._client(http)) for _ in range(NUM_CLIENTS)]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            assert await asyncio.to_thread(served.process.wait, 20) == -signal.SIGKILL
-            for task in tasks:
-                task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if not isinstance(outcome, asyncio.CancelledError | aiohttp.ClientError):
-                    raise AssertionError(f"a client ended otherwise: {outcome!r}")
+        await call_until_it_dies(served, self._client, NUM_CLIENTS)
 
     async def _client(self, http: aiohttp.ClientSession) -> None:
         while True:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.fixtures.drawn import ALL, DIGITS, Drawn
 from tests.fixtures.images import block_of, document_of, said
 from tests.fixtures.pdfs import A4, Drawing, lines, pdf
 from tests.fixtures.serving import Served, serving
+from tests.fixtures.web import answering
 from tests.fixtures.world import text_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -60,13 +60,8 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(Site) as url:
+        yield url
 
 
 def user(*content: dict[str, Any]) -> Any:

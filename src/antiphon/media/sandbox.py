@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
+from antiphon.core.errors import overloaded
 from antiphon.media.child.frames import HEAD, Frame, packed
 
 log = logging.getLogger("antiphon.media")
@@ -67,21 +68,29 @@ class Sandbox:
         return [child.pid for child in self._children]
 
     async def run(self, workspace_id: str, job: Job) -> Frame:
-        """The child's answer; a child that dies of the job, or takes too long, has found it broken.
+        """The child's answer; a child that dies of the job has found it broken.
 
-        Raises `overloaded` when too many jobs wait. Leaving the call kills the work.
+        Raises `overloaded` when too many jobs wait, and when the machine is too busy for this one: what computes for
+        too long is ended by the kernel long before. Leaving the call kills the work.
         """
         await self._gate.acquire(workspace_id)
         self.num_jobs += 1
         try:
             async with self._child() as child, asyncio.timeout(self._limits.wall_s):
-                return await child.ask(job)
-        except (TimeoutError, OSError, EOFError) as error:
+                answer = await child.ask(job)
+        except TimeoutError as error:
+            self.num_killed += 1
+            log.warning("a job of kind %s took over %g s: this machine is too busy", job.name, self._limits.wall_s)
+            raise overloaded() from error
+        except (OSError, EOFError) as error:
             self.num_killed += 1
             log.warning("a child died of a job of kind %s (%s)", job.name, type(error).__name__)
             return Frame({"refused": "broken"})
         finally:
             self._gate.release()
+        if raised := answer.fields.pop("raised", None):
+            log.info("a job of kind %s was broken: %s", job.name, raised)
+        return answer
 
     @asynccontextmanager
     async def _child(self) -> AsyncGenerator["_Child", None]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from antiphon.core.clock import Clock, sleep
-from antiphon.core.errors import ApiError
+from antiphon.core.errors import ApiError, internal
+from antiphon.encode.jsonl import errored_line
 from antiphon.features.batches import queue
 from antiphon.features.batches.queue import Held, Outcome
 from antiphon.ledger.keeper import Keeper
@@ -52,10 +53,6 @@ class Writer:
     def num_pending(self) -> int:
         return len(self._pending)
 
-    def held(self) -> set[Held]:
-        """What is still leased for what waits here."""
-        return {one.held if isinstance(one, Return) else one.outcome.held for one in self._pending}
-
     def add(self, one: Done | Return) -> None:
         self._pending.append(one)
         self._due.set()
@@ -81,14 +78,14 @@ class Writer:
         self._due.clear()
 
     async def _write_or_drop(self, block: Sequence[Done | Return]) -> None:
-        """What the database refuses must not hold up the others: its lease runs out, and it is tried again."""
+        """What the database refuses must not hold up the others, nor be computed for ever: its result is an error."""
         try:
             await self._write(block)
         except (ApiError, OSError):
             raise
         except Exception:
             log.exception("%d outcomes of items cannot be written", len(block))
-            for one in block if len(block) > 1 else ():
+            for one in block if len(block) > 1 else _without_its_line(block[0]):
                 await self._write_or_drop([one])
 
     async def _write(self, block: Sequence[Done | Return]) -> None:
@@ -107,3 +104,11 @@ class Writer:
             if one.entry:
                 self._keeper.close(one.entry if one.outcome.held in written else one.entry.unbilled())
         self._written([one.outcome for one in done if one.outcome.held in written])
+
+
+def _without_its_line(one: Done | Return) -> Sequence[Done]:
+    """What is left of a success that cannot be written: an error, which is not charged."""
+    if isinstance(one, Return) or one.outcome.kind != "succeeded":
+        return ()
+    line = errored_line(one.outcome.custom_id, internal())
+    return (Done(one.outcome._replace(kind="errored", line=line), one.entry and one.entry.unbilled()),)

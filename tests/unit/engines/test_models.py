@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from antiphon.core.errors import OperatorError
 from antiphon.engines.models import find_model
+from tests.fixtures.web import answering
 
 REPOSITORIES = {
     "org/tiny": {"Tiny-Q4_K_M.gguf": b"four bits", "Tiny-Q8_0.gguf": b"eight bits", "README.md": b"words"},
@@ -70,13 +70,8 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(Hub) as url:
+        yield url
 
 
 SCRIPT = """

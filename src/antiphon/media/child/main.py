@@ -64,8 +64,8 @@ def _do(job: Frame, answers: BinaryIO) -> bool:
     except MemoryError:
         frames.write(answers, Frame({"refused": "broken", "is_last": True}))
         return False
-    except Exception:  # these libraries raise anything
-        frames.write(answers, Frame({"refused": "broken"}))
+    except Exception as error:  # these libraries raise anything, and so may we
+        frames.write(answers, Frame({"refused": "broken", "raised": type(error).__name__}))
     return True
 
 
