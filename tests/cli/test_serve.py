@@ -64,7 +64,7 @@ def test_logs_let_no_escape_through_to_the_terminal(tmp_path: Path):
 
 def _log_one(data_dir: Path, **fields: str) -> None:
     log = RequestLog(data_dir / "logs")
-    log.append({"request_id": "req_1", **fields})
+    log.append([{"request_id": "req_1", **fields}])
     log.close()
 
 

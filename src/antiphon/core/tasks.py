@@ -38,8 +38,9 @@ class TaskGroup:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
+def current_task(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Task[Any]:
+    """`loop` is the running one, if the caller knows it."""
+    task = asyncio.current_task(loop)
     assert task is not None, "called outside any task"
     return task
 

@@ -27,6 +27,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._message: Message | None = None
+        self._content: list[dict[str, Any]] = []
         self._parts: list[str] = []
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -34,18 +35,40 @@ class Collector:
             if take := _TAKES.get(type(event)):
                 take(self, event)
 
-    def add(self, part: str) -> None:
-        """More text of the open block, whatever its kind."""
-        self._parts.append(part)
-
-    def begin(self, event: MessageStart) -> None:
-        self._message = Message(event.id, event.model, event.usage, diagnostics=event.diagnostics)
-
     @property
     def message(self) -> Message:
         if self._message is None:
             raise internal()
         return self._message
+
+    def begin(self, event: MessageStart) -> None:
+        self._message = Message(event.id, event.model, event.usage, self._content, diagnostics=event.diagnostics)
+
+    def open_block(self, event: BlockStart) -> None:
+        self._content.append(event.block)
+
+    def add_text(self, event: TextDelta) -> None:
+        self._parts.append(event.text)
+
+    def add_thinking(self, event: ThinkingDelta) -> None:
+        self._parts.append(event.thinking)
+
+    def add_json(self, event: InputJsonDelta) -> None:
+        self._parts.append(event.partial_json)
+
+    def cite(self, event: CitationsDelta) -> None:
+        self._content[-1]["citations"].append(event.citation)
+
+    def sign(self, event: SignatureDelta) -> None:
+        self._content[-1]["signature"] = event.signature
+
+    def close_block(self, event: BlockStop) -> None:
+        block, text = self._content[-1], "".join(self._parts)
+        self._parts.clear()
+        if block["type"] in _TEXTS:
+            block[block["type"]] = text
+        elif block["type"] in _CALLS:
+            block["input"] = _input(text)
 
     def end(self, event: MessageDelta) -> None:
         message = self.message
@@ -53,24 +76,16 @@ class Collector:
         message.usage = event.usage
         message.applied_edits = event.applied_edits
 
-    def close_block(self) -> None:
-        block, text = self.message.content[-1], "".join(self._parts)
-        self._parts.clear()
-        if block["type"] in _TEXTS:
-            block[block["type"]] = text
-        elif block["type"] in _CALLS:
-            block["input"] = _input(text)
-
 
 _TAKES: dict[type, Callable[[Collector, Any], None]] = {
     MessageStart: Collector.begin,
-    BlockStart: lambda collector, event: collector.message.content.append(event.block),
-    TextDelta: lambda collector, event: collector.add(event.text),
-    InputJsonDelta: lambda collector, event: collector.add(event.partial_json),
-    ThinkingDelta: lambda collector, event: collector.add(event.thinking),
-    CitationsDelta: lambda collector, event: collector.message.content[-1]["citations"].append(event.citation),
-    SignatureDelta: lambda collector, event: collector.message.content[-1].update(signature=event.signature),
-    BlockStop: lambda collector, _: collector.close_block(),
+    BlockStart: Collector.open_block,
+    TextDelta: Collector.add_text,
+    InputJsonDelta: Collector.add_json,
+    ThinkingDelta: Collector.add_thinking,
+    CitationsDelta: Collector.cite,
+    SignatureDelta: Collector.sign,
+    BlockStop: Collector.close_block,
     MessageDelta: Collector.end,
 }
 """By the kind of event; what is not here leaves no trace in a Message."""

@@ -29,6 +29,9 @@ class Broken(Exception):
 class Connection(asyncio.Protocol):
     """One request at a time: `send` it, then `read` the reply."""
 
+    loop: asyncio.AbstractEventLoop
+    """The one it lives on: to ask for the running one is a system call, and every request would make a few."""
+
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
         self._is_lost = False
@@ -91,7 +94,7 @@ class Connection(asyncio.Protocol):
     async def _wait(self) -> None:
         if self._is_lost:
             raise Broken(has_begun=self._has_begun)
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self.loop.create_future()
         await self._waiter
 
     def _wake(self) -> None:
@@ -102,6 +105,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         made = transport.get_extra_info("socket")
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -203,7 +207,7 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Keep `connection` if it is good for another request; close it at once if not."""
         if connection.is_reusable and len(self._idle) < _MAX_IDLE and not self._is_closed:
-            self._idle.append((connection, asyncio.get_running_loop().time()))
+            self._idle.append((connection, connection.loop.time()))
             if not self._timer:
                 self._look_in(_IDLE_S)
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, asynccontextmanager
+from types import TracebackType
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -112,12 +113,11 @@ class Upstream:
         have taken a computation with it, and is not asked again."""
         request = self._request(method, path, body)
         if kept := self._pool.take():
-            loop = asyncio.get_running_loop()
-            asked_at = loop.time()
+            asked_at = kept.loop.time()
             try:
                 return await self._send(kept, request)
             except Broken as error:
-                if error.has_begun or loop.time() - asked_at > _INSTANT_S:
+                if error.has_begun or kept.loop.time() - asked_at > _INSTANT_S:
                     raise
         return await self._send(await self._pool.connect(), request)
 
@@ -183,13 +183,24 @@ async def _refuse(reply: Connection) -> NoReturn:
     raise refusal(content[:_MAX_REFUSAL_BYTES])
 
 
-@contextmanager
-def reading() -> Generator[None]:
+class _Reading:
+    """A class, for a reply of an engine is read for each burst: a generator would cost more than the reading."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, ValueError | LookupError | TypeError | AttributeError):
+            raise internal() from error
+
+
+_READING = _Reading()
+
+
+def reading() -> AbstractContextManager[None]:
     """Whatever an engine says that has not the expected shape is `internal`."""
-    try:
-        yield
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise internal() from error
+    return _READING
 
 
 class DataLines:

@@ -9,7 +9,8 @@ from antiphon.core.ids import new_id
 from antiphon.encode.collect import collect
 from antiphon.encode.sse import PING, frame
 from antiphon.features.messages.callers import caller_of
-from antiphon.features.messages.service import Messages, Order, Reply, sampling_of
+from antiphon.features.messages.service import Messages, sampling_of
+from antiphon.features.messages.serving import Order, Reply
 from antiphon.turn.chat import chat_of_completion
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import Call

@@ -1,10 +1,19 @@
 """A token bucket: it holds a minute's worth and refills evenly. Pure: the caller brings the time."""
 
 import math
+from typing import NamedTuple
 
 REFILL_S = 60.0
 _SLACK = 1e-6
 """What sums of fractions may be off by, in tokens: a wait that is over has to be over."""
+
+
+class Gauge(NamedTuple):
+    """How a bucket stands. Of several, `min` is the one with the least left."""
+
+    level: float
+    limit: int
+    full_in_s: float
 
 
 class Bucket:
@@ -32,25 +41,29 @@ class Bucket:
         return self._level
 
     def take(self, num: float, now_s: float) -> None:
-        """Whether there is enough is not asked here: see `seconds_until`."""
-        self._level = self.level(now_s) - num
-
-    def put_back(self, num: float, now_s: float) -> None:
-        level = self.level(now_s) + num
+        """Put back where `num` is negative, as far as it fits. Whether there is enough is `seconds_until`'s to say."""
+        level = (self._level if now_s == self._at_s else self.level(now_s)) - num
         self._level = level if level < self.capacity else float(self.capacity)
 
     def seconds_until(self, num: float, now_s: float) -> float:
         """How long until `num` may be taken; 0 is now. More than fits may be taken once the bucket is full."""
-        level = self.level(now_s)
+        level = self._level if now_s == self._at_s else self.level(now_s)
+        if num <= level:
+            return 0.0
         missing = (num if num < self.capacity else max(self.capacity, min(num, 1))) - level
         if missing <= _SLACK:
             return 0.0
         return self._seconds_for(missing, now_s)
 
-    def seconds_until_full(self, now_s: float) -> float:
+    def gauge(self, now_s: float) -> Gauge:
+        level = self.level(now_s)
+        missing = self.capacity - level
+        full_in_s = self._seconds_for(missing, now_s) if self.capacity and missing > _SLACK else 0.0
+        return Gauge(level, self.capacity, full_in_s)
+
+    def is_full(self, now_s: float) -> bool:
         """A limit of 0 counts as full: there is nothing to wait for."""
-        missing = self.capacity - self.level(now_s)
-        return self._seconds_for(missing, now_s) if self.capacity and missing > _SLACK else 0.0
+        return not self.capacity or self.capacity - self.level(now_s) <= _SLACK
 
     def _seconds_for(self, missing: float, now_s: float) -> float:
         if not self.capacity:

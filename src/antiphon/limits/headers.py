@@ -3,20 +3,12 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from antiphon.core.clock import rfc3339
+from antiphon.limits.bucket import Gauge
 
 Header = tuple[bytes, bytes]
 Headers = Sequence[Header]
-
-
-class Gauge(NamedTuple):
-    """How a bucket stands. Of several, `min` is the one with the least left."""
-
-    level: float
-    limit: int
-    full_in_s: float
 
 
 def rate_headers(
@@ -33,6 +25,8 @@ def rate_headers(
     return _written(exact, inputs if is_input_scarcer else outputs, inputs, outputs)
 
 
+ROUNDING_S = 1e-6
+
 _Told = tuple[int, int, int]
 """(limit, how many are left, when it is full again in seconds since the epoch)"""
 
@@ -42,7 +36,7 @@ def _in_thousands(gauge: Gauge, now_s: float) -> _Told:
 
 
 def _told(gauge: Gauge, num_left: int, now_s: float) -> _Told:
-    return gauge.limit, max(0, num_left), whole_seconds(now_s + gauge.full_in_s)
+    return gauge.limit, max(0, num_left), math.ceil(now_s + gauge.full_in_s - ROUNDING_S)
 
 
 _Names = tuple[bytes, bytes, bytes]
@@ -70,4 +64,4 @@ def _written(*kinds: _Told | None) -> tuple[Header, ...]:
 
 def whole_seconds(seconds: float) -> int:
     """Rounded up, but not for what is only the rounding of a fraction."""
-    return math.ceil(seconds - 1e-6)
+    return math.ceil(seconds - ROUNDING_S)

@@ -1,12 +1,12 @@
 """Limits of one process. Every step is one piece of plain arithmetic, so no call can come between."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError
-from antiphon.limits.bucket import Bucket
-from antiphon.limits.headers import Gauge, Headers, rate_headers
+from antiphon.limits.bucket import Bucket, Gauge
+from antiphon.limits.headers import Headers, rate_headers
 from antiphon.limits.policy import Party
 from antiphon.limits.protocol import OUTPUT_STEP, Used
 from antiphon.limits.refusal import Shortage, refusal
@@ -54,11 +54,12 @@ class MemoryLimits:
             self._counts.sweep(now_s)
 
     def _count(self, accounts: list[Account], model_class: str, now_s: float) -> Headers:
-        buckets = [account.requests for account in accounts if account.requests]
+        buckets = [account.buckets[0] for account in accounts]
         shortages = list(_request_shortages(accounts, now_s))
         if not shortages:
-            _charge(buckets, 1, now_s)
-        headers = rate_headers(_scarcest(buckets, now_s), None, None, self._clock.now())
+            for bucket in filter(None, buckets):
+                bucket.take(1, now_s)
+        headers = rate_headers(_scarcest(now_s, buckets), None, None, self._clock.now())
         if shortages:
             raise self._refusal(shortages, model_class, headers)
         return headers
@@ -71,24 +72,12 @@ class MemoryLimits:
 class MemoryReservation:
     """It holds the very buckets that it takes from: a limit that changes meanwhile gets nothing it did not give."""
 
-    __slots__ = (
-        "_accounts",
-        "_clock",
-        "_input_tokens",
-        "_is_open",
-        "_num_charged",
-        "_num_input",
-        "_num_output",
-        "_output_tokens",
-        "_requests",
-    )
+    __slots__ = ("_accounts", "_buckets", "_clock", "_is_open", "_num_charged", "_num_input", "_num_output")
 
     def __init__(self, clock: Clock, accounts: list[Account], num_input: int) -> None:
         self._clock = clock
         self._accounts = accounts
-        self._requests = [account.requests for account in accounts if account.requests]
-        self._input_tokens = [account.input_tokens for account in accounts if account.input_tokens]
-        self._output_tokens = [account.output_tokens for account in accounts if account.output_tokens]
+        self._buckets = [account.buckets for account in accounts]
         self._num_input = num_input
         self._num_output = 0
         self._num_charged = 0
@@ -98,67 +87,63 @@ class MemoryReservation:
         for account in self._accounts:
             if account.is_busy:
                 return False
-        for buckets, num in ((self._requests, 1), (self._input_tokens, self._num_input), (self._output_tokens, 1)):
-            for bucket in buckets:
-                if bucket.seconds_until(num, now_s):
-                    return False
+        for requests, input_tokens, output_tokens in self._buckets:
+            if requests and requests.seconds_until(1, now_s):
+                return False
+            if input_tokens and input_tokens.seconds_until(self._num_input, now_s):
+                return False
+            if output_tokens and output_tokens.seconds_until(1, now_s):
+                return False
         return True
 
     def open(self, now_s: float) -> None:
         self._is_open = True
         for account in self._accounts:
             account.num_running += 1
-        _charge(self._requests, 1, now_s)
-        _charge(self._input_tokens, self._num_input, now_s)
+        self._charge(1, self._num_input, 0, now_s)
 
     @property
     def headers(self) -> Headers:
+        if not self._buckets:
+            return ()
         now_s = self._clock.monotonic()
-        return rate_headers(
-            _scarcest(self._requests, now_s),
-            _scarcest(self._input_tokens, now_s),
-            _scarcest(self._output_tokens, now_s),
-            self._clock.now(),
-        )
+        kinds = self._buckets[0] if len(self._buckets) == 1 else zip(*self._buckets, strict=True)
+        requests, input_tokens, output_tokens = [_scarcest(now_s, kind) for kind in kinds]
+        return rate_headers(requests, input_tokens, output_tokens, self._clock.now())
 
     def settle_output(self, num_output: int) -> None:
         self._num_output = num_output
         if num_output - self._num_charged >= OUTPUT_STEP and self._is_open:
-            _charge(self._output_tokens, num_output - self._num_charged, self._clock.monotonic())
+            self._charge(0, 0, num_output - self._num_charged, self._clock.monotonic())
             self._num_charged = num_output
 
     async def close(self, used: Used | None) -> None:
         if not self._is_open:
             return
         self._is_open = False
-        now_s = self._clock.monotonic()
         for account in self._accounts:
             account.num_running -= 1
-        if used is None and not self._num_output:
-            _charge(self._requests, -1, now_s)
-            used = Used(0, 0)
-        num_input, num_output = used or (self._num_input, self._num_output)
-        _charge(self._input_tokens, num_input - self._num_input, now_s)
-        _charge(self._output_tokens, num_output - self._num_charged, now_s)
+        is_free = used is None and not self._num_output
+        num_input, num_output = (0, 0) if is_free else used or (self._num_input, self._num_output)
+        now_s = self._clock.monotonic()
+        self._charge(-1 if is_free else 0, num_input - self._num_input, num_output - self._num_charged, now_s)
+
+    def _charge(self, num_requests: int, num_input: int, num_output: int, now_s: float) -> None:
+        """Take so much from each bucket, or put it back where it is negative."""
+        for requests, input_tokens, output_tokens in self._buckets:
+            if num_requests and requests:
+                requests.take(num_requests, now_s)
+            if num_input and input_tokens:
+                input_tokens.take(num_input, now_s)
+            if num_output and output_tokens:
+                output_tokens.take(num_output, now_s)
 
 
-def _charge(buckets: list[Bucket], num: int, now_s: float) -> None:
-    """Take `num` from each of `buckets`, or put it back where it is negative."""
-    for bucket in buckets:
-        if num > 0:
-            bucket.take(num, now_s)
-        elif num < 0:
-            bucket.put_back(-num, now_s)
-
-
-def _scarcest(buckets: list[Bucket], now_s: float) -> Gauge | None:
-    if len(buckets) == 1:
-        return _gauge(buckets[0], now_s)
-    return min([_gauge(bucket, now_s) for bucket in buckets], default=None)
-
-
-def _gauge(bucket: Bucket, now_s: float) -> Gauge:
-    return Gauge(bucket.level(now_s), bucket.capacity, bucket.seconds_until_full(now_s))
+def _scarcest(now_s: float, buckets: Bucket | Iterable[Bucket | None] | None) -> Gauge | None:
+    """Of one bucket, or of as many as there are."""
+    if buckets is None or isinstance(buckets, Bucket):
+        return buckets and buckets.gauge(now_s)
+    return min([bucket.gauge(now_s) for bucket in buckets if bucket], default=None)
 
 
 def _shortages(accounts: list[Account], num_input: int, now_s: float) -> Iterator[Shortage]:
@@ -169,14 +154,14 @@ def _shortages(accounts: list[Account], num_input: int, now_s: float) -> Iterato
             yield Shortage(account.party, limit, "concurrent requests", _BUSY_RETRY_S if limit else math.inf)
     yield from _request_shortages(accounts, now_s)
     for account in accounts:
-        yield from _shortage(account, account.input_tokens, "input tokens per minute", num_input, now_s)
+        yield from _shortage(account, account.buckets[1], "input tokens per minute", num_input, now_s)
     for account in accounts:
-        yield from _shortage(account, account.output_tokens, "output tokens per minute", 1, now_s)
+        yield from _shortage(account, account.buckets[2], "output tokens per minute", 1, now_s)
 
 
 def _request_shortages(accounts: list[Account], now_s: float) -> Iterator[Shortage]:
     for account in accounts:
-        yield from _shortage(account, account.requests, "requests per minute", 1, now_s)
+        yield from _shortage(account, account.buckets[0], "requests per minute", 1, now_s)
 
 
 def _shortage(account: Account, bucket: Bucket | None, unit: str, num: int, now_s: float) -> Iterator[Shortage]:

@@ -6,28 +6,34 @@ from collections.abc import Sequence
 from antiphon.limits.bucket import Bucket
 from antiphon.limits.policy import UNLIMITED, Party, Rates
 
-_NUM_SWEPT = 4
-"""Looked at in each sweep. A call brings in three at most, so the table shrinks to what is in use."""
+_SWEPT_EVERY = 16
+_NUM_SWEPT = 64
+"""Looked at in each sweep, which comes with every 16th call. A call brings in three at most, so the table shrinks to
+what is in use."""
+
+Buckets = tuple[Bucket | None, Bucket | None, Bucket | None]
+"""Requests, input tokens, output tokens."""
 
 
 class Account:
     """What one party has left in one class of models. A bucket is None where there is no limit."""
 
-    __slots__ = ("input_tokens", "num_running", "output_tokens", "party", "rates", "requests")
+    __slots__ = ("buckets", "num_running", "party", "rates")
 
     def __init__(self, party: Party, rates: Rates, now_s: float) -> None:
         self.party = party
-        self.rates = rates
         self.num_running = 0
-        self.requests = _resized(None, rates.requests_per_minute, now_s)
-        self.input_tokens = _resized(None, rates.input_tokens_per_minute, now_s)
-        self.output_tokens = _resized(None, rates.output_tokens_per_minute, now_s)
+        self.buckets: Buckets = (None, None, None)
+        self.change(rates, now_s)
 
     def change(self, rates: Rates, now_s: float) -> None:
         self.rates = rates
-        self.requests = _resized(self.requests, rates.requests_per_minute, now_s)
-        self.input_tokens = _resized(self.input_tokens, rates.input_tokens_per_minute, now_s)
-        self.output_tokens = _resized(self.output_tokens, rates.output_tokens_per_minute, now_s)
+        requests, input_tokens, output_tokens = self.buckets
+        self.buckets = (
+            _resized(requests, rates.requests_per_minute, now_s),
+            _resized(input_tokens, rates.input_tokens_per_minute, now_s),
+            _resized(output_tokens, rates.output_tokens_per_minute, now_s),
+        )
 
     @property
     def is_busy(self) -> bool:
@@ -38,8 +44,7 @@ class Account:
     def is_untouched(self, now_s: float) -> bool:
         if self.num_running:
             return False
-        buckets = (self.requests, self.input_tokens, self.output_tokens)
-        return not any(bucket and bucket.seconds_until_full(now_s) for bucket in buckets)
+        return all(bucket is None or bucket.is_full(now_s) for bucket in self.buckets)
 
 
 def _resized(bucket: Bucket | None, limit: int | None, now_s: float) -> Bucket | None:
@@ -54,6 +59,7 @@ def _resized(bucket: Bucket | None, limit: int | None, now_s: float) -> Bucket |
 class Table:
     def __init__(self) -> None:
         self._accounts: OrderedDict[tuple[str, str, str], Account] = OrderedDict()
+        self._num_calls = 0
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -63,7 +69,7 @@ class Table:
         found: list[Account] = []
         for party in parties:
             rates = party.rates_of(model_class)
-            if rates == UNLIMITED:
+            if rates is UNLIMITED or rates == UNLIMITED:
                 continue
             key = (party.kind, party.id, model_class)
             account = self._accounts.get(key)
@@ -75,7 +81,10 @@ class Table:
         return found
 
     def sweep(self, now_s: float) -> None:
-        """Look at a few, in turn, and forget those untouched. Nobody may hold one that no call runs on."""
+        """Now and then look at some, in turn, and forget those untouched. Nobody may hold one that no call runs on."""
+        self._num_calls += 1
+        if self._num_calls % _SWEPT_EVERY:
+            return
         accounts = self._accounts
         for _ in range(min(_NUM_SWEPT, len(accounts))):
             key = next(iter(accounts))

@@ -6,11 +6,8 @@ from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,6 +18,7 @@ from antiphon.core.clock import Clock
 from antiphon.core.errors import Kind
 from antiphon.telemetry import names
 from antiphon.telemetry.names import Metric
+from antiphon.telemetry.tally import Count, Counts, Spread, Spreads
 from antiphon.wire.events import Usage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -51,24 +49,23 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series beside each counter, of which nobody asks
         self.registry = CollectorRegistry()
-        self._requests = _counter(names.REQUESTS, self.registry)
-        self._request_seconds = _histogram(names.REQUEST_SECONDS, self.registry)
-        errors = _counter(names.ERRORS, self.registry)
-        self._errors = {kind: errors.labels(kind.name.lower()) for kind in Kind}
-        self._tokens = _counter(names.TOKENS, self.registry)
-        self._cache_lost = _counter(names.CACHE_LOST, self.registry)
-        self._first_token = _histogram(names.FIRST_TOKEN_SECONDS, self.registry)
-        self._next_token = _histogram(names.NEXT_TOKEN_SECONDS, self.registry)
-        self._limits_hit = _counter(names.LIMITS_HIT, self.registry)
-        self._batch_items = _counter(names.BATCH_ITEMS, self.registry)
+        self._requests = Counts(names.REQUESTS, self.registry)
+        self._request_seconds = Spreads(names.REQUEST_SECONDS, self.registry)
+        errors = Counts(names.ERRORS, self.registry)
+        self._errors = {kind: errors.of(kind.name.lower()) for kind in Kind}
+        self._tokens = Counts(names.TOKENS, self.registry)
+        self._cache_lost = Counts(names.CACHE_LOST, self.registry)
+        self._first_token = Spreads(names.FIRST_TOKEN_SECONDS, self.registry)
+        self._next_token = Spreads(names.NEXT_TOKEN_SECONDS, self.registry)
+        self._limits_hit = Counts(names.LIMITS_HIT, self.registry)
+        self._batch_items = Counts(names.BATCH_ITEMS, self.registry)
         self._watched = _Watched()
         self.registry.register(self._watched)
         ProcessCollector(registry=self.registry)
         build = Gauge(names.BUILD_INFO.name, names.BUILD_INFO.help, names.BUILD_INFO.labels, registry=self.registry)
         build.labels(__version__, platform.python_version()).set(1)
-        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._by_route: dict[tuple[str, int], tuple[Count, Spread]] = {}
         self._by_model: dict[str, _ModelChildren] = {}
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
@@ -76,32 +73,32 @@ class Metrics:
         children = self._by_route.get((route, status))
         if children is None:
             name = route or "unknown"
-            children = (self._requests.labels(name, str(status or "none")), self._request_seconds.labels(name))
+            children = (self._requests.of(name, str(status or "none")), self._request_seconds.of(name))
             self._by_route[route, status] = children
-        children[0].inc()
+        children[0].value += 1
         children[1].observe(seconds)
 
     def count_error(self, kind: Kind) -> None:
-        self._errors[kind].inc()
+        self._errors[kind].value += 1
 
     def count_limit(self, party: str, limit: str) -> None:
         """A 429: `party` is whose limit it was (`organization`, `workspace`, `key`), `limit` its unit in words."""
-        self._limits_hit.labels(party, limit.replace(" ", "_")).inc()
+        self._limits_hit.of(party, limit.replace(" ", "_")).value += 1
 
     def count_tokens(self, model: str, usage: Usage) -> None:
         """`model` is a model's label, never a name as a client has written it."""
         children = self._children(model)
-        children.input.inc(usage.input_tokens)
-        children.output.inc(usage.output_tokens)
+        children.input.value += usage.input_tokens
+        children.output.value += usage.output_tokens
         if usage.cache_read:
-            children.cache_read.inc(usage.cache_read)
+            children.cache_read.value += usage.cache_read
         if num_written := usage.cache_creation_5m + usage.cache_creation_1h:
-            children.cache_creation.inc(num_written)
+            children.cache_creation.value += num_written
 
     def count_lost(self, model: str, num_tokens: int) -> None:
         """Tokens that a call was to read from the cache, and that were not there any more."""
         if num_tokens:
-            self._cache_lost.labels(model).inc(num_tokens)
+            self._cache_lost.of(model).value += num_tokens
 
     def count_pace(self, model: str, timing: Timing, num_output: int) -> None:
         """How fast a streamed reply came. One that has ended before its first token is left out."""
@@ -115,18 +112,18 @@ class Metrics:
     def count_batch_items(self, outcome: str, num_items: int) -> None:
         """Requests of batches that have come to an end: `outcome` is the type of their results."""
         if num_items:
-            self._batch_items.labels(outcome).inc(num_items)
+            self._batch_items.of(outcome).value += num_items
 
     def _children(self, model: str) -> "_ModelChildren":
         children = self._by_model.get(model)
         if children is None:
             children = _ModelChildren(
-                self._tokens.labels(model, "input"),
-                self._tokens.labels(model, "output"),
-                self._tokens.labels(model, "cache_read"),
-                self._tokens.labels(model, "cache_creation"),
-                self._first_token.labels(model),
-                self._next_token.labels(model),
+                self._tokens.of(model, "input"),
+                self._tokens.of(model, "output"),
+                self._tokens.of(model, "cache_read"),
+                self._tokens.of(model, "cache_creation"),
+                self._first_token.of(model),
+                self._next_token.of(model),
             )
             self._by_model[model] = children
         return children
@@ -143,12 +140,12 @@ class Metrics:
 class _ModelChildren(NamedTuple):
     """The counters of one model, bound to its labels."""
 
-    input: Counter
-    output: Counter
-    cache_read: Counter
-    cache_creation: Counter
-    first_token: Histogram
-    next_token: Histogram
+    input: Count
+    output: Count
+    cache_read: Count
+    cache_creation: Count
+    first_token: Spread
+    next_token: Spread
 
 
 class _Watched(Collector):
@@ -159,11 +156,3 @@ class _Watched(Collector):
         for metric, read in self.reads.items():
             family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
             yield family(metric.name, metric.help, value=read())
-
-
-def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
-    return Counter(metric.name, metric.help, metric.labels, registry=registry)
-
-
-def _histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
-    return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=registry)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -43,16 +43,16 @@ class RequestLog:
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._size = os.fstat(self._file).st_size
 
-    def append(self, line: dict[str, Any]) -> None:
+    def append(self, lines: Sequence[dict[str, Any]]) -> None:
         """Never fails: what cannot be written is counted, and told once. Nothing is written after `close`."""
         if self._is_closed:
             return
         try:
-            self._size += os.write(self._file, _bytes_of(line))
+            self._size += os.write(self._file, b"".join(map(_bytes_of, lines)))
             if self._size > _MAX_BYTES:
                 self._rotate()
         except OSError as error:
-            self._note(error)
+            self._note(error, len(lines))
 
     def _rotate(self) -> None:
         full, self._size = self._file, 0  # where this fails, the old file goes on for as much again
@@ -61,9 +61,10 @@ class RequestLog:
         self._open()
         os.close(full)
 
-    def _note(self, error: OSError) -> None:
-        self.num_failures += 1
-        if self.num_failures == 1:
+    def _note(self, error: OSError, num_lost: int) -> None:
+        is_news = not self.num_failures
+        self.num_failures += num_lost
+        if is_news:
             log.error("the request log %s cannot be written (%s): lines are lost", self._path, error.strerror)
 
     def close(self) -> None:
@@ -79,12 +80,10 @@ def _bytes_of(line: dict[str, Any]) -> bytes:
 
 
 def _clipped(line: dict[str, Any]) -> dict[str, Any]:
-    long = {
-        name: without_keys(line[name][: 2 * limit])[:limit]
-        for name, limit in _MAX_CHARS.items()
-        if len(line.get(name) or "") > limit
-    }
-    return line | long if long else line
+    long = [name for name in _MAX_CHARS if len(line.get(name) or "") > _MAX_CHARS[name]]
+    if not long:
+        return line
+    return line | {name: without_keys(line[name][: 2 * _MAX_CHARS[name]])[: _MAX_CHARS[name]] for name in long}
 
 
 def find_request(logs_dir: Path, request_id: str) -> dict[str, Any] | None:

@@ -57,17 +57,19 @@ class Prefixes(NamedTuple):
 
 def has_breakpoints(request: PromptRequest) -> bool:
     """Every request is asked, and most have none."""
-    if request.cache_control is not None or any(tool.cache_control for tool in request.tools or ()):
+    if request.cache_control is not None or (request.tools and any(tool.cache_control for tool in request.tools)):
         return True
-    if not isinstance(request.system, str) and any(block.cache_control for block in request.system or ()):
+    if isinstance(request.system, list) and any(block.cache_control for block in request.system):
         return True
-    return any(block.cache_control or _in_parts(block) for turn in request.turns for block in turn.blocks)
+    for turn in request.turns:
+        for block in turn.blocks:
+            if block.cache_control or (block.type == "tool_result" and _in_parts(block)):
+                return True
+    return False
 
 
-def _in_parts(block: Block) -> bool:
-    if block.type != "tool_result" or isinstance(block.content, str):
-        return False
-    return any(part.cache_control for part in block.content)
+def _in_parts(block: ToolResultBlock) -> bool:
+    return not isinstance(block.content, str) and any(part.cache_control for part in block.content)
 
 
 def prefixes_of(request: PromptRequest) -> Prefixes:

@@ -8,6 +8,8 @@ from antiphon.wire.tools import CustomTool
 
 def check(request: MessageRequest | CountRequest) -> None:
     """Raises 400 for the first strict tool, or the format, that asks for more."""
+    if request.is_plain:
+        return
     tools = request.tools or ()
     strict = {
         f"tools.{i}.custom": tool.input_schema

@@ -12,6 +12,9 @@ _UNSERVED_FIELDS = ("mcp_servers", "container", "compaction", "fallbacks")
 
 def check(request: MessageRequest | CountRequest) -> None:
     """Raises 400 that names the first thing which is not served."""
+    if request.is_plain:
+        _check_blocks(request)
+        return
     for i, tool in enumerate(request.tools or ()):
         if isinstance(tool, _UNSERVED_TOOLS):
             raise _unserved(f"tools.{i}", f"tools of type '{tool.type}'")

@@ -57,21 +57,24 @@ def body_timeout() -> ApiError:
 
 
 def _check_head(headers: dict[bytes, bytes], limit_bytes: int) -> None:
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced[:20]) > limit_bytes:
+    announced = headers.get(b"content-length")
+    if announced and announced.isdigit() and int(announced[:20]) > limit_bytes:
         raise too_large()
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
-    if encoding != "identity":
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and (name := encoding.decode("latin-1").lower()) != "identity":
         raise ApiError(
             Kind.INVALID_REQUEST,
-            f"content-encoding: request bodies encoded as '{encoding[:40]}' are not supported",
+            f"content-encoding: request bodies encoded as '{name[:40]}' are not supported",
             details=_ENCODING_ERROR,
         )
 
 
 def charset(headers: dict[bytes, bytes]) -> str:
     """The `charset` of the content type, in lower case; "utf-8" where there is none."""
-    _, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    content_type = headers.get(b"content-type", b"")
+    if b";" not in content_type:
+        return "utf-8"
+    _, _, parameters = content_type.decode("latin-1").partition(";")
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":

@@ -1,7 +1,6 @@
 """One HTTP call: its head, its answer, and what is logged of it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NewType
 from urllib.parse import parse_qs
@@ -9,7 +8,7 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from antiphon.core.clock import Clock
+from antiphon.core.clock import Clock, Timer
 from antiphon.core.errors import ApiError
 from antiphon.core.ids import new_id
 from antiphon.core.scope import Principal
@@ -172,9 +171,13 @@ class PublicCall:
 
     async def reply(self, body: bytes, status: int, headers: Sequence[_Header]) -> None:
         length = (b"content-length", b"%d" % len(body))
-        with self._write_deadline():
+        timer = self._begin_write()
+        try:
             await self.start(status, [*headers, length])
             await self.send_part(body, is_last=True)
+        finally:
+            if timer:
+                timer.cancel()
 
     async def reply_pieces(self, pieces: AsyncIterator[bytes], num_bytes: int, headers: Sequence[_Header]) -> None:
         """Answer with `num_bytes` that come in pieces."""
@@ -204,20 +207,18 @@ class PublicCall:
         await self.reply(body, status, headers)
 
     async def _end_stream(self, frame: bytes) -> None:
-        with self._write_deadline():
-            await self.send_part(frame, is_last=True)
-
-    @contextmanager
-    def _write_deadline(self) -> Generator[None]:
-        """Cut the connection if the client leaves the block's writes unread for too long."""
-        if not self.connection.is_clogged():  # then no write waits, and there is nothing to time
-            yield
-            return
-        timer = self.shared.clock.call_later(self.shared.settings.write_timeout_s, self.cut)
+        timer = self._begin_write()
         try:
-            yield
+            await self.send_part(frame, is_last=True)
         finally:
-            timer.cancel()
+            if timer:
+                timer.cancel()
+
+    def _begin_write(self) -> Timer | None:
+        """Cut the connection if the client leaves what is written unread for too long. None where no write waits."""
+        if not self.connection.is_clogged():
+            return None
+        return self.shared.clock.call_later(self.shared.settings.write_timeout_s, self.cut)
 
     def cut(self) -> None:
         """Close the connection at once, whatever is still unsent. The call then ends as one whose client has left."""

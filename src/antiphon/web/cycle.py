@@ -1,9 +1,13 @@
 """One request on a connection, as the door sees it: uvicorn's `receive`, and a `send` of our own."""
 
+from collections.abc import Callable
+from operator import itemgetter
+
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 Header = tuple[bytes, bytes]
+_NAME_OF: Callable[[Header], bytes] = itemgetter(0)
 
 
 class Cycle(RequestResponseCycle):
@@ -27,7 +31,7 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, status: int, headers: list[Header]) -> None:
         self.response_started, self.waiting_for_100_continue = True, False
-        self._is_chunked = self._has_body(status) and b"content-length" not in dict(headers)
+        self._is_chunked = self._has_body(status) and b"content-length" not in map(_NAME_OF, headers)
         lines = [*self.default_headers, *headers]
         if self._is_chunked:
             lines.append((b"transfer-encoding", b"chunked"))
@@ -60,7 +64,7 @@ class Cycle(RequestResponseCycle):
 
 def head_of(status: int, headers: list[Header]) -> bytes:
     """A reply's head. Raises ValueError for a header that would not stay in its line."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+    lines = b"\r\n".join(map(b": ".join, headers))
+    if not lines.count(b"\n") == lines.count(b"\r") == max(len(headers) - 1, 0):
         raise ValueError("a header of a reply holds a line break")
-    return b"%b%b\r\n" % (STATUS_LINE[status], lines)
+    return b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines)

@@ -33,6 +33,7 @@ class Door:
         self._router = make_router(routes)
         self._metrics = metrics
         self._request_log = request_log
+        self._lines: list[dict[str, Any]] = []
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,16 +82,26 @@ class Door:
         self._metrics.count_request("", error.kind.status, 0.0)
         self._metrics.count_error(error.kind)
         line = {"request_id": request_id, "time": rfc3339(self.shared.clock.now()), "route": ""}
-        self._request_log.append(line | {"status": error.kind.status, "error": told(error)})
+        self._log(line | {"status": error.kind.status, "error": told(error)})
 
     def _record(self, call: Call) -> None:
         outcome, ended_at = call.outcome, self.shared.clock.now()
         seconds = self.shared.clock.monotonic() - call.started_at
         self._metrics.count_request(outcome.route, outcome.status, seconds)
         line = _line(call, rfc3339(ended_at), seconds)
-        self._request_log.append(line)
+        self._log(line)
         if self._tracer:
             self._tracer.record(line, call.headers, ended_at)
+
+    def _log(self, line: dict[str, Any]) -> None:
+        """One write for all calls that end in the same turn of the loop."""
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_soon(self._write_log)
+
+    def _write_log(self) -> None:
+        lines, self._lines = self._lines, []
+        self._request_log.append(lines)
 
 
 def _line(call: Call, time: str, seconds: float) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def make_router(routes: list[Route]) -> ASGIApp:
     plain: dict[str, ASGIApp] = {route.path: route.endpoint for route in routes if "{" not in route.path}
     router = Router(routes, redirect_slashes=False, default=_not_found)
 
-    async def find(scope: Scope, receive: Receive, send: Send) -> None:
-        await plain.get(scope["path"], router)(scope, receive, send)
+    def find(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return plain.get(scope["path"], router)(scope, receive, send)
 
     return find
 

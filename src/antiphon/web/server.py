@@ -183,7 +183,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._connection = Connection(transport.abort, lambda: self.flow.write_paused)
+        self._connection = Connection(transport.abort, lambda: self.flow.write_paused, self.loop)
         self._connection.give_time = self._give_time
         self._wait_for("head")
 

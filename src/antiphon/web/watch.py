@@ -11,7 +11,11 @@ from antiphon.web.body import ClientGone
 class Connection:
     """A client's connection, as its protocol knows it."""
 
-    def __init__(self, abort: Callable[[], None], is_clogged: Callable[[], bool]) -> None:
+    def __init__(
+        self, abort: Callable[[], None], is_clogged: Callable[[], bool], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.loop = loop
+        """The one it lives on: to ask for the running one is a system call."""
         self.abort = abort
         """Close it at once, whatever is still unsent."""
         self.is_clogged = is_clogged
@@ -42,7 +46,7 @@ class Watch:
     async def __aenter__(self) -> None:
         if self._connection.is_lost:
             raise ClientGone
-        self._block = current_task()
+        self._block = current_task(self._connection.loop)
         self._live.add(self)
         self._connection.on_lost = self._leave
 

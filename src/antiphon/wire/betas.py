@@ -33,9 +33,14 @@ KNOWN = frozenset(
 """What the SDKs name, and what clients are seen to send; the list only matters in strict mode."""
 
 
+_NONE = frozenset[str]()
+
+
 def from_header(values: str | Iterable[str] | None, *, strict: bool = False) -> frozenset[str]:
     """The betas of one header, a comma list, or of its repetitions; unknown ones are ApiError 400 when strict."""
-    lines = (values,) if isinstance(values, str) else values or ()
+    if values is None:
+        return _NONE
+    lines = (values,) if isinstance(values, str) else values
     named = [name.strip() for line in lines for name in line.split(",") if name.strip()]
     if strict and (unknown := [name for name in named if name not in KNOWN]):
         raise invalid(

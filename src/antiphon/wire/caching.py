@@ -13,6 +13,8 @@ MAX_BREAKPOINTS = 4
 def check_breakpoints(request: PromptRequest, in_messages: Sequence[Breakpoint]) -> None:
     """The number of breakpoints, the automatic one included, and the order of their lifetimes."""
     automatic = request.cache_control
+    if not in_messages and automatic is None and not request.tools and isinstance(request.system, str | None):
+        return
     before = _in_tools(request) + _in_system(request)
     count = len(before) + len(in_messages) + (automatic is not None)
     if count > MAX_BREAKPOINTS:

@@ -39,7 +39,7 @@ def transcode(body: bytes, charset: str | None) -> bytes:
 
 def codec_of(charset: str | None) -> str:
     """Python's name for the charset of a content type; ApiError 400 `unsupported_charset` for any other one."""
-    codec = _CHARSETS.get((charset or "utf-8").strip().strip('"').lower())
+    codec = _CHARSETS.get(charset or "utf-8") or _CHARSETS.get((charset or "").strip().strip('"').lower())
     if codec is None:
         raise ApiError(
             Kind.INVALID_REQUEST,

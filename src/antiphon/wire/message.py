@@ -38,6 +38,8 @@ def _num_blocks(value: object) -> int:
     if not isinstance(value, dict):
         return 0
     content, source = cast(_Object, value).get("content"), cast(_Object, value).get("source")
+    if isinstance(content, str) and source is None:
+        return 0
     below = _num_blocks(source) if source else 0
     if isinstance(content, list):
         blocks = cast(_Values, content)

@@ -14,7 +14,7 @@ from antiphon.wire import caching, conversation, errors, media, pairing, prompt,
 from antiphon.wire.decode import parse_object
 from antiphon.wire.fields import WireModel
 from antiphon.wire.request import CompleteRequest, CountRequest, MessageRequest, PromptRequest
-from antiphon.wire.survey import check_system, survey
+from antiphon.wire.survey import Survey, check_system, survey
 from antiphon.wire.tools import name_of
 from antiphon.wire.versions import Version
 
@@ -55,9 +55,12 @@ def validate_message(
     """The same for a body that is parsed already, such as one request of a batch."""
     request = _validate_prompt(MessageRequest, data, version, strict)
     rules.check_warm_up(request)
-    rules.check_thinking(request, betas)
-    _check_prompt(request, version)
-    rules.check_container(request)
+    if request.is_plain:
+        _check_prompt(request, version)
+    else:
+        rules.check_thinking(request, betas)
+        _check_prompt(request, version)
+        rules.check_container(request)
     return request
 
 
@@ -78,18 +81,26 @@ def _validate(kind: type[R], data: dict[str, Any], strict: bool) -> R:
 
 def _check_prompt(request: PromptRequest, version: Version) -> None:
     turns = request.turns
-    rules.check_tools(request)
+    if not request.is_plain:
+        rules.check_tools(request)
     conversation.check_shape(request.messages, turns)
     check_system(request.system)
     found = survey(turns, version)
     conversation.check_ending(turns)
-    pairing.check_pairs(turns)
+    if not found.is_plain:
+        _check_blocks(request, found)
+    if not request.is_plain:
+        rules.check_output(request, turns, found)
+        rules.check_thinking_replay(request, turns)
+        rules.check_edits(request)
+    caching.check_breakpoints(request, found.breakpoints)
+    if not found.is_plain:
+        rules.check_uploads(request, found)
+        media.check_sizes(request.places)
+
+
+def _check_blocks(request: PromptRequest, found: Survey) -> None:
+    pairing.check_pairs(request.turns)
     if found.references and not rules.has_toolset(request):
         pairing.check_references(found.references, {name_of(tool) for tool in request.tools or ()})
     rules.check_citations(found)
-    rules.check_output(request, turns, found)
-    rules.check_thinking_replay(request, turns)
-    rules.check_edits(request)
-    caching.check_breakpoints(request, found.breakpoints)
-    rules.check_uploads(request, found)
-    media.check_sizes(request.places)

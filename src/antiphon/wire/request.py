@@ -65,6 +65,12 @@ def _check_stop_sequences(sequences: list[str]) -> list[str]:
 StopSequences = Annotated[Items[str], AfterValidator(_check_stop_sequences)]
 
 
+_PLAIN = frozenset(
+    "model messages system max_tokens metadata stop_sequences stream temperature top_k top_p".split(),
+)
+"""Fields that bring no tools, no thinking, no format and nothing to keep."""
+
+
 class PromptRequest(WireModel):
     """What decides the prompt: the fields that creating a message and counting its tokens share."""
 
@@ -82,6 +88,11 @@ class PromptRequest(WireModel):
     mcp_servers: Omittable[Items[McpServer]] = None
     compaction: Compaction | None = None
     billing_policy: BillingPolicy | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for nothing but text. Most do, and then most rules have nothing to look at."""
+        return self.model_fields_set <= _PLAIN
 
     @cached_property
     def turns(self) -> Sequence[Turn]:

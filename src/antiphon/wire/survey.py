@@ -60,6 +60,8 @@ class Survey:
         """Names of tools that results refer to."""
         self.upload: str = ""
         """Path of the user's first container upload."""
+        self.is_plain = True
+        """Whether there is nothing but text."""
         self._is_newer = version is Version.V2026_10_21
         self._roles = _NEWER_ROLES if self._is_newer else _ROLES
 
@@ -70,12 +72,17 @@ class Survey:
                 raise self._misplaced(turn, index, block.type)
             if block.type == "text":
                 self._text(turn, index, block)
-            elif block.type == "tool_result":
-                self._result(turn, index, block)
-            elif block.type in _OTHERS:
-                self._other(turn, index, block)
+            else:
+                self.is_plain = False
+                self._special(turn, index, block)
             if block.cache_control is not None:
                 self.breakpoints.append(Breakpoint(block.cache_control, turn, index))
+
+    def _special(self, turn: Turn, index: int, block: Block) -> None:
+        if block.type == "tool_result":
+            self._result(turn, index, block)
+        elif block.type in _OTHERS:
+            self._other(turn, index, block)
 
     def _misplaced(self, turn: Turn, index: int, kind: str) -> ApiError:
         names = " or ".join(f"`{role}`" for role in sorted(self._roles.get(kind, _ASSISTANT)))

@@ -32,8 +32,10 @@ def from_cloud_body(value: str | None) -> Version:
     return _CLOUD_NAMES.get(value) or _known(value, "anthropic_version")
 
 
+_BY_NAME = {str(version): version for version in Version}
+
+
 def _known(value: str, where: str) -> Version:
-    try:
-        return Version(value.strip())
-    except ValueError:
-        raise invalid(f'{where}: "{value[:100]}" is not a valid version') from None
+    if version := _BY_NAME.get(value.strip()):
+        return version
+    raise invalid(f'{where}: "{value[:100]}" is not a valid version')

@@ -53,7 +53,7 @@ def test_trace():
 
 def test_request_log(tmp_path):
     log = RequestLog(tmp_path)
-    log.append({{"error": "{CANARY}"}})
+    log.append([{{"error": "{CANARY}"}}])
     log.close()
 
 def test_print(tmp_path):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from antiphon.limits.headers import Gauge, rate_headers, whole_seconds
+from antiphon.limits.bucket import Gauge
+from antiphon.limits.headers import rate_headers, whole_seconds
 
 NOW_S = 1_800_000_000.0
 

@@ -117,8 +117,8 @@ def test_while_time_stands_still_a_level_is_the_limit_less_what_was_consumed(par
     for call, num_input, num_output, used in opened:
         close(call, num_input, num_output, used, total)
     if last:
-        for buckets, num in zip((last._requests, last._input_tokens, last._output_tokens), total, strict=True):
-            assert [bucket.level(0.0) for bucket in buckets] == [bucket.capacity - num for bucket in buckets]
+        for buckets, num in zip(zip(*last._buckets, strict=True), total, strict=True):
+            assert all(bucket is None or bucket.level(0.0) == bucket.capacity - num for bucket in buckets)
         assert all(account.num_running == 0 for account in last._accounts)
 
 

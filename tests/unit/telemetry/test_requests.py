@@ -28,8 +28,8 @@ def fail(*_: object) -> None:
 
 def test_a_request_is_found_by_its_whole_id(tmp_path: Path):
     log = RequestLog(tmp_path)
-    log.append(line("req_12", error="not req_1"))
-    log.append(line("req_1"))
+    log.append([line("req_12", error="not req_1")])
+    log.append([line("req_1")])
     log.close()
     found = find_request(tmp_path, "req_1")
     assert found is not None
@@ -47,7 +47,7 @@ def test_a_torn_line_hides_no_other(tmp_path: Path):
 
 def test_a_clients_words_are_clipped(tmp_path: Path):
     log = RequestLog(tmp_path)
-    log.append(line(model="m" * 10_000, error="e" * 10_000))
+    log.append([line(model="m" * 10_000, error="e" * 10_000)])
     found = find_request(tmp_path, "req_1")
     log.close()
     assert found is not None
@@ -59,7 +59,7 @@ def test_a_full_file_makes_place_and_both_are_searched(tmp_path: Path, monkeypat
     log = RequestLog(tmp_path)
     before = num_open_files()
     for number in range(4):
-        log.append(line(f"req_{number}"))
+        log.append([line(f"req_{number}")])
     assert num_open_files() == before
     log.close()
     assert find_request(tmp_path, "req_0") is None
@@ -74,10 +74,10 @@ def test_a_rotation_that_fails_leaves_the_log_where_it_was(step: str, tmp_path: 
     log = RequestLog(tmp_path)
     with monkeypatch.context() as broken:
         broken.setattr(*((os, "open", fail) if step == "open" else (Path, "replace", fail)))
-        log.append(line("req_0"))
-        log.append(line("req_1"))
+        log.append([line("req_0")])
+        log.append([line("req_1")])
     reader, writer = os.pipe()  # takes the number of a file that was closed too early
-    log.append(line("req_2"))
+    log.append([line("req_2")])
     os.set_blocking(reader, False)
     with pytest.raises(BlockingIOError):
         os.read(reader, 1)
@@ -86,7 +86,7 @@ def test_a_rotation_that_fails_leaves_the_log_where_it_was(step: str, tmp_path: 
     assert log.num_failures == 1
     assert all(find_request(tmp_path, f"req_{number}") for number in range(3))
     for number in range(3, 7):
-        log.append(line(f"req_{number}"))
+        log.append([line(f"req_{number}")])
     assert log.num_failures == 1
     assert find_request(tmp_path, "req_6")
     log.close()
@@ -98,9 +98,9 @@ def test_a_full_disk_is_told_once_and_reaches_no_request(
     log = RequestLog(tmp_path)
     with monkeypatch.context() as full:
         full.setattr(os, "write", fail)
-        log.append(line("req_1"))
-        log.append(line("req_2"))
-    log.append(line("req_3"))
+        log.append([line("req_1")])
+        log.append([line("req_2")])
+    log.append([line("req_3")])
     log.close()
     assert log.num_failures == 2
     assert [record.getMessage().count("No space left") for record in caplog.records] == [1]
@@ -110,7 +110,7 @@ def test_a_full_disk_is_told_once_and_reaches_no_request(
 def test_nothing_is_written_after_the_end(tmp_path: Path):
     log = RequestLog(tmp_path)
     log.close()
-    log.append(line())
+    log.append([line()])
     log.close()
     assert (tmp_path / "requests.jsonl").read_bytes() == b""
     assert log.num_failures == 0
@@ -119,7 +119,7 @@ def test_nothing_is_written_after_the_end(tmp_path: Path):
 def test_only_the_owner_may_look(tmp_path: Path):
     logs = tmp_path / "data" / "logs"
     log = RequestLog(logs)
-    log.append(line())
+    log.append([line()])
     log.close()
     assert [mode(path) for path in (logs.parent, logs, logs / "requests.jsonl")] == [0o700, 0o700, 0o600]
 
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_made_is_the_operators_mistake(tmp_path: Path):
 
 def test_a_line_is_json(tmp_path: Path):
     log = RequestLog(tmp_path)
-    log.append(line(model="\x1b[2J\n"))
+    log.append([line(model="\x1b[2J\n")])
     log.close()
     assert json.loads((tmp_path / "requests.jsonl").read_text())["model"] == "\x1b[2J\n"
 
@@ -148,7 +148,7 @@ def num_open_files() -> int:
 def test_a_key_in_the_place_of_a_model_is_not_written(tmp_path: Path, before: str):
     key = new_key("api")
     log = RequestLog(tmp_path)
-    log.append(line(model=before + key, asked=before + key, error=f"model: {key}"))
+    log.append([line(model=before + key, asked=before + key, error=f"model: {key}")])
     log.close()
     written = (tmp_path / "requests.jsonl").read_text()
     assert written.count("sk-ant-phon1-...") >= 1

@@ -16,7 +16,8 @@ from antiphon.facades.bedrock.answers import ConverseStream, reply_of
 from antiphon.facades.bedrock.errors import MANNERS
 from antiphon.facades.bedrock.reading import read_converse, read_count, read_invoke
 from antiphon.features.messages.callers import caller_of
-from antiphon.features.messages.service import Messages, Reply
+from antiphon.features.messages.service import Messages
+from antiphon.features.messages.serving import Reply
 from antiphon.web.body import check_path_is_text
 from antiphon.web.call import CloudCall
 from antiphon.web.routing import Handler, route

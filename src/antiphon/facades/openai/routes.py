@@ -12,7 +12,8 @@ from antiphon.facades.openai.convert import convert
 from antiphon.facades.openai.errors import MANNERS, VERSION, manners_of, rate_headers
 from antiphon.facades.openai.shapes import ChatRequest
 from antiphon.features.messages.callers import caller_of
-from antiphon.features.messages.service import Messages, Reply
+from antiphon.features.messages.service import Messages
+from antiphon.features.messages.serving import Reply
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
 from antiphon.web.call import CloudCall
 from antiphon.web.routing import route
