@@ -39,6 +39,13 @@ def found(name: str) -> list[Any]:
     return [user("Hi"), assistant([server_call(name="tool_search_tool_regex"), answer]), user("Go on")]
 
 
+def vast(num: int) -> dict[str, Any]:
+    """A schema with so many properties."""
+    names = [f"property_{number}" for number in range(num)]
+    properties = {name: {"type": "string"} for name in names}
+    return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
+
+
 def thinking(**fields: Any) -> dict[str, Any]:
     return body(**{"model": "thinker", "thinking": ENABLED, "max_tokens": 2000} | fields)
 
@@ -56,6 +63,11 @@ TOOLS = [
         "tools.0.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'",
     ),
     (body(tools=[tool(strict=True)]), f"tools.0.custom: {CLOSED}"),
+    (body(tools=[tool(strict=True, input_schema=vast(3000))]), "Schema is too complex for compilation."),
+    (
+        body(output_config={"format": {"type": "json_schema", "schema": vast(3000)}}),
+        "Schema is too complex for compilation.",
+    ),
     (
         body(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
         f"output_config.format.schema: {CLOSED}",

@@ -1,6 +1,8 @@
 """The schemas that a request wants to be enforced, held against what the API enforces."""
 
+from antiphon.core.errors import invalid
 from antiphon.turn.schema import refuse
+from antiphon.turn.schema.grammar import compiles
 from antiphon.turn.script import document_of
 from antiphon.wire.request import CountRequest, MessageRequest
 from antiphon.wire.tools import CustomTool
@@ -20,6 +22,9 @@ def check(request: MessageRequest | CountRequest) -> None:
     if not strict and document is None:
         return
     refuse.check_strict(strict)
-    refuse.check_limits([*strict.values(), *([] if document is None else [document])])
+    schemas = [*strict.values(), *([] if document is None else [document])]
+    refuse.check_limits(schemas)
     if document is not None:
         refuse.check_schema(refuse.FORMAT_PATH, document)
+    if not all(map(compiles, schemas)):
+        raise invalid("Schema is too complex for compilation.")

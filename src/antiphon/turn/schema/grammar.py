@@ -11,9 +11,12 @@ the schema that takes the most first; at worst any object, or any value, is let 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+from antiphon.turn.jsontext import json_text
 from antiphon.turn.schema import build, gbnf
 from antiphon.turn.schema.build import Built, Detail, TooLargeError
 from antiphon.turn.schema.gbnf import Alt, Json, Node, Repeat, Rule, Seq
@@ -51,6 +54,17 @@ def rules_of(form: Node) -> tuple[dict[str, Node], bool]:
     for built in found:
         rules |= built.rules
     return _with_shared(rules), all(built.is_exact for built in found)
+
+
+def compiles(schema: object) -> bool:
+    """Whether a grammar can hold a text to any of this schema: of one that is too large, it lets everything through."""
+    return _compiles(json_text(schema))
+
+
+@lru_cache(maxsize=64)
+def _compiles(text: str) -> bool:
+    """Agents send the same schemas with every turn, and a large one takes a while."""
+    return not _Candidate(json.loads(text), "json").is_last
 
 
 class _Candidate:
