@@ -134,7 +134,8 @@ class PublicCall:
     async def body(self, limit_bytes: int) -> bytes:
         """The body as UTF-8 JSON bytes. Raises 413, and 400 for an encoding or a charset that is not served."""
         content = transcode(await read_body(self.receive, self.headers, limit_bytes), charset(self.headers))
-        await self._check_again()
+        if self.readmit and self._age_s() > MAX_AGE_S:
+            await self.readmit(self)
         return content
 
     async def chunks(self, limit_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -148,17 +149,14 @@ class PublicCall:
                 raise body_timeout()
             self.connection.give_time(settings.body_timeout_s)
             yield chunk
-        await self._check_again()
+        if self.readmit and self._age_s() > MAX_AGE_S:
+            await self.readmit(self)
 
     async def text_chunks(self, limit_bytes: int) -> AsyncGenerator[bytes, None]:
         """The same as UTF-8: every charset that is served has one byte for each character."""
         codec = codec_of(charset(self.headers))
         async for chunk in self.chunks(limit_bytes):
             yield chunk if codec == "utf-8" else transcode(chunk, codec)
-
-    async def _check_again(self) -> None:
-        if self.readmit and self._age_s() > MAX_AGE_S:
-            await self.readmit(self)
 
     def _age_s(self) -> float:
         return self.shared.clock.monotonic() - self.started_at
