@@ -56,10 +56,11 @@ class Bucket:
         return self._seconds_for(missing, now_s)
 
     def gauge(self, now_s: float) -> Gauge:
-        level = self.level(now_s)
-        missing = self.capacity - level
-        full_in_s = self._seconds_for(missing, now_s) if self.capacity and missing > _SLACK else 0.0
-        return Gauge(level, self.capacity, full_in_s)
+        level, capacity = self.level(now_s), self.capacity
+        missing = capacity - level
+        if missing <= _SLACK or not capacity:
+            return Gauge(level, capacity, 0.0)
+        return Gauge(level, capacity, self._seconds_for(missing, now_s))
 
     def is_full(self, now_s: float) -> bool:
         """A limit of 0 counts as full: there is nothing to wait for."""
@@ -68,7 +69,8 @@ class Bucket:
     def _seconds_for(self, missing: float, now_s: float) -> float:
         if not self.capacity:
             return math.inf
-        return missing * REFILL_S / self.capacity + max(0.0, self._at_s - now_s)
+        seconds = missing * REFILL_S / self.capacity
+        return seconds if self._at_s <= now_s else seconds + self._at_s - now_s
 
     def resize(self, capacity: int, now_s: float) -> None:
         """Another limit from now on: what is left stays, as far as it still fits."""

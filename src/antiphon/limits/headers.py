@@ -21,7 +21,7 @@ def rate_headers(
     inputs = _in_thousands(input_tokens, now_s) if input_tokens else None
     outputs = _in_thousands(output_tokens, now_s) if output_tokens else None
     is_input_scarcer = output_tokens is None or (input_tokens is not None and input_tokens <= output_tokens)
-    exact = _told(requests, int(requests.level), now_s) if requests else None
+    exact = _exact(requests, now_s) if requests else None
     return _written(exact, inputs if is_input_scarcer else outputs, inputs, outputs)
 
 
@@ -32,11 +32,14 @@ _Told = tuple[int, int, int]
 
 
 def _in_thousands(gauge: Gauge, now_s: float) -> _Told:
-    return _told(gauge, min((int(gauge.level) + 500) // 1000 * 1000, gauge.limit), now_s)
+    level, limit, full_in_s = gauge
+    num_left = (int(level) + 500) // 1000 * 1000 if level > 0 else 0
+    return limit, num_left if num_left < limit else limit, math.ceil(now_s + full_in_s - ROUNDING_S)
 
 
-def _told(gauge: Gauge, num_left: int, now_s: float) -> _Told:
-    return gauge.limit, max(0, num_left), math.ceil(now_s + gauge.full_in_s - ROUNDING_S)
+def _exact(gauge: Gauge, now_s: float) -> _Told:
+    level, limit, full_in_s = gauge
+    return limit, int(level) if level > 0 else 0, math.ceil(now_s + full_in_s - ROUNDING_S)
 
 
 _Names = tuple[bytes, bytes, bytes]

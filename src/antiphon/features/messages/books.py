@@ -1,6 +1,6 @@
 """What a call is counted in: its limits, what it costs, the ledger, the metrics."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -87,6 +87,18 @@ class Books:
 class Account:
     """One call. `begin` it when its engine starts, `end` it before its last frame, and `close` it whatever happened."""
 
+    __slots__ = (
+        "_books",
+        "_caller",
+        "_is_over",
+        "_meter",
+        "_model",
+        "_num_input",
+        "_parties",
+        "_reservation",
+        "_used",
+    )
+
     def __init__(
         self,
         books: Books,
@@ -145,5 +157,5 @@ class Account:
         if cost := self._meter.end(usage, ending):
             self._books.spending.add((party.id for party in self._parties), cost)
 
-    async def close(self) -> None:
-        await self._reservation.close(self._used)
+    def close(self) -> Awaitable[None]:
+        return self._reservation.close(self._used)
