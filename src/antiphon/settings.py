@@ -88,7 +88,9 @@ class Fetch(BaseModel):
 class Settings(BaseSettings):
     """Nested settings are set with two underscores in a variable's name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANTIPHON_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="ANTIPHON_", env_nested_delimiter="__", extra="forbid", defer_build=True
+    )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8484, ge=0, le=65535, description="The port to listen on.")

@@ -185,7 +185,7 @@ async def test_a_read_only_database_is_an_overloaded_server(backend: str, caplog
                 await connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         await own.database.aclose()  # connections from now on are told
         if backend == "sqlite":
-            event.listen(own.database._engine.sync_engine, "connect", _make_read_only)
+            event.listen(own.database._engine, "connect", _make_read_only)
         with pytest.raises(ApiError) as raised:
             async with own.accounts.change(own.scope, OPERATOR) as change:
                 await change.note("test", "nothing")

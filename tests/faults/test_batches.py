@@ -148,7 +148,7 @@ async def test_a_worker_that_has_lost_its_lease_drops_its_work():
 
 async def test_a_full_disk_holds_results_up_and_loses_none():
     async with World() as world, world.sdk() as client:
-        engine = world.app.database._engine.sync_engine
+        engine = world.app.database._engine
 
         def fill(connection: Any) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many as there are, and no more

@@ -90,7 +90,7 @@ class _Room:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._num_pages: int | None = None
-        event.listen(database._engine.sync_engine, "connect", self._limit)  # pyright: ignore[reportPrivateUsage]
+        event.listen(database._engine, "connect", self._limit)  # pyright: ignore[reportPrivateUsage]
 
     async def take(self) -> None:
         async with self._database.read() as connection:

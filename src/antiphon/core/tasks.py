@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from antiphon.core.errors import OperatorError
 
 log = logging.getLogger("antiphon.tasks")
+
+T = TypeVar("T")
 
 
 class TaskGroup:
@@ -49,3 +51,17 @@ async def absorb_cancellation() -> None:
     """Take the cancellation that is on its way to this task, so that it does not meet whatever is awaited next."""
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)
+
+
+async def to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What `coroutine` returns. A cancellation of this task waits until it has ended."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation:
+        raise cancellation from task.exception()
+    return task.result()

@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import String, Table, bindparam, cast, column, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
 from antiphon.ledger.record import COLUMNS, Counts, Entry
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.tables import usage, usage_hours
 
 MINUTES_PER_HOUR = 60

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError
@@ -14,6 +13,7 @@ from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.core.secrets import KeyKind
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.store.directory import Directory
 

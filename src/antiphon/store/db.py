@@ -8,12 +8,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, exc, text
+from sqlalchemy import create_engine, event, exc, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from antiphon.core.errors import OperatorError, overloaded
+from antiphon.store.connection import AsyncConnection, connect, dispose
 
 log = logging.getLogger("antiphon.store")
 
@@ -55,10 +55,10 @@ class Database:
         self.num_failures = 0
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._writers = asyncio.Lock() if self.is_sqlite else nullcontext()
-        self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
+        self._engine = create_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
         if self.is_sqlite:
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
 
     @property
     def name(self) -> str:
@@ -82,17 +82,15 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         with _told(self):
-            async with self._engine.connect() as connection, connection.begin():
+            async with connect(self._engine) as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection, None]:
         """SQLite takes its one write lock at the beginning, so that a transaction never fails half way for it."""
         with _told(self):
-            async with self._writers, self._engine.connect() as connection:
-                await connection.execution_options(antiphon_writes=True)
-                async with connection.begin():
-                    yield connection
+            async with self._writers, connect(self._engine, antiphon_writes=True) as connection:
+                yield connection
 
     async def hold(self, connection: AsyncConnection, lock: Lock) -> None:
         """Nobody else holds `lock` before the transaction ends, which has to be one that writes: SQLite's are alone."""
@@ -100,7 +98,7 @@ class Database:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(lock)})
 
     async def aclose(self) -> None:
-        await self._engine.dispose()
+        await dispose(self._engine)
 
 
 _UNUSABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError, TimeoutError)

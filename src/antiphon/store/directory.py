@@ -11,13 +11,13 @@ from ipaddress import ip_network
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row, and_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock, sleep
 from antiphon.core.errors import ApiError, OperatorError
 from antiphon.core.scope import Member, Principal, Scope
 from antiphon.core.secrets import digest
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.store.secret import Secret
 

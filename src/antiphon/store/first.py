@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError, OperatorError
@@ -12,6 +11,7 @@ from antiphon.core.scope import Scope
 from antiphon.core.secrets import KeyKind, digest, hint_of, new_key
 from antiphon.store import schema, tables
 from antiphon.store.accounts import EPOCH, OPERATOR, Change, NewKey, add_key, add_organization, bump
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.store.secret import OldFile, Secret
 

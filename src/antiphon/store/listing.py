@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Column, ColumnElement, Row, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.errors import invalid
 from antiphon.core.scope import Scope
+from antiphon.store.connection import AsyncConnection
 from antiphon.wire.admin import plain_id
 
 

@@ -7,8 +7,8 @@ replaced one by one. An empty database needs none of them: it gets the tables as
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database, Lock
 from antiphon.store.tables import metadata
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.errors import ApiError
 from antiphon.settings import Settings
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.store.tables import facts
 

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     ForeignKey,
     Index,
@@ -282,12 +283,7 @@ batch_items = Table(
     Column("lease", _Id, comment="of the worker that has it; with a new one, an old one is worth nothing"),
     Column("lease_until", Double, nullable=False, comment="without a lease: when it may be tried again"),
     Column("num_attempts", Integer, nullable=False),
-    Index(
-        "batch_items_by_lease",
-        "lease",
-        sqlite_where=text("lease IS NOT NULL"),
-        postgresql_where=text("lease IS NOT NULL"),
-    ),
+    Index("batch_items_by_lease", "lease"),
     comment="What has no result yet. A request is here or in batch_results, never in both.",
 )
 
@@ -299,6 +295,12 @@ batch_results = Table(
     Column("kind", _Id, nullable=False),
     Column("line", Text, comment="as it is handed out; of what was canceled or has expired, none is needed"),
 )
+
+
+def _leave_out_what_is_not_leased(table: Table, connection: Connection, **_: object) -> None:
+    """Not where the index is declared: to name a database there is to import its dialect, used or not."""
+    (index,) = table.indexes
+    index.dialect_options[connection.dialect.name]["where"] = text("lease IS NOT NULL")
 
 
 def _forbid_changes_of_the_audit() -> None:
@@ -317,4 +319,5 @@ def _forbid_changes_of_the_audit() -> None:
         event.listen(audit, "after_create", DDL(part).execute_if(dialect="postgresql"))
 
 
+event.listen(batch_items, "before_create", _leave_out_what_is_not_leased)
 _forbid_changes_of_the_audit()

@@ -1,8 +1,12 @@
 """Import rules that the import linter cannot say."""
 
 import ast
+import json
+import os
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -43,10 +47,47 @@ for module in pkgutil.walk_packages(antiphon.__path__, "antiphon."):
         importlib.import_module(module.name)
 """
 
+# Starts the server, and says when it ends how often it has looked for garbage, and what it has imported.
+WATCHED_START = """
+import atexit, gc, json, sys
+from antiphon.cli import main
+
+looks = []
+gc.callbacks.append(lambda phase, _: looks.append(phase))
+atexit.register(lambda: print(json.dumps([len(looks), *sys.modules]), flush=True))
+main()
+"""
+NEEDED_LATER = (
+    *("alembic", "asyncpg", "cryptography", "huggingface_hub", "jsonschema", "jwt", "opentelemetry", "PIL"),
+    *("pypdfium2", "referencing", "rich", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "xllamacpp"),
+    *("antiphon.facades.bedrock.shapes", "antiphon.store.care"),
+)
+
 
 def test_importing_has_no_side_effect():
     done = subprocess.run([sys.executable, "-W", "error", "-c", WATCHED_IMPORT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_start_imports_and_does_only_what_its_first_answer_needs(tmp_path: Path):
+    serve = [sys.executable, "-c", WATCHED_START, "serve", "--fake", "--port", "0", "--data-dir", str(tmp_path)]
+    environment = os.environ | {"ANTIPHON_API_KEY": "mine", "ANTIPHON_ADMIN_KEY": "mine too"}
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        ready = next(line for line in process.stdout if line.startswith("ready: "))
+        assert answer_of(ready.split()[1]) == "hi"
+        process.send_signal(signal.SIGTERM)
+        num_looks, *modules = json.loads(process.stdout.read().splitlines()[-1])
+    assert [name for name in modules if name.startswith(NEEDED_LATER)] == []
+    assert num_looks == 0
+
+
+def answer_of(url: str) -> str:
+    body = {"model": "echo", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"x-api-key": "mine", "anthropic-version": "2023-06-01", "content-type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return json.load(reply)["content"][0]["text"]
 
 
 def test_no_feature_imports_another_features_store():

@@ -1,4 +1,7 @@
-"""What Bedrock's clients send, read into requests of the Messages API."""
+"""What Bedrock's clients send, read into requests of the Messages API.
+
+The shapes of Converse are imported when they are asked for: they are many, and most servers never see one.
+"""
 
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
@@ -10,8 +13,6 @@ import orjson
 from antiphon.core.errors import ApiError, Kind, invalid
 from antiphon.engines.catalog import Catalog
 from antiphon.facades.bedrock.answers import check_paths
-from antiphon.facades.bedrock.convert import body_of
-from antiphon.facades.bedrock.shapes import Converse, CountTokens
 from antiphon.web.body import check_path_is_text
 from antiphon.web.call import CloudCall
 from antiphon.wire import versions
@@ -51,6 +52,9 @@ class ConverseOrder(NamedTuple):
 
 
 async def read_converse(call: CloudCall, catalog: Catalog, operation: str, *, is_streamed: bool) -> ConverseOrder:
+    from antiphon.facades.bedrock.convert import body_of
+    from antiphon.facades.bedrock.shapes import Converse
+
     model = _model_in_path(call, operation)
     wish = parse_fields(Converse, await call.body(LIMIT_BYTES), strict=call.shared.settings.strict)
     paths = wish.additional_model_response_field_paths or []
@@ -101,6 +105,9 @@ def _blocks(content: str | Sequence[object]) -> Sequence[object]:
 
 
 async def read_count(call: CloudCall) -> CountRequest:
+    from antiphon.facades.bedrock.convert import body_of
+    from antiphon.facades.bedrock.shapes import CountTokens
+
     model = _model_in_path(call, "count-tokens")
     wish = parse_fields(CountTokens, await call.body(LIMIT_BYTES), strict=call.shared.settings.strict).input
     if wish.converse:

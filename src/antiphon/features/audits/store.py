@@ -3,9 +3,9 @@
 from typing import Any
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.tables import audit
 
 

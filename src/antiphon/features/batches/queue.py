@@ -18,10 +18,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.features.batches.store import COUNTS
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 
 _batches, _items, _results, _facts = tables.batches, tables.batch_items, tables.batch_results, tables.facts
 MAX_WAIT_S = 120.0

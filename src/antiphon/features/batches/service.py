@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock, rfc3339
 from antiphon.core.errors import ApiError, Kind, invalid
@@ -14,6 +13,7 @@ from antiphon.core.ids import new_id
 from antiphon.core.scope import Principal, Scope
 from antiphon.encode.jsonl import unasked_line
 from antiphon.features.batches import store
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.store.listing import Part, Wanted
 from antiphon.wire.batch import BatchReader, NewItem

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.errors import invalid
 from antiphon.core.scope import Scope
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.listing import Part, Wanted, list_rows
 from antiphon.wire.admin import plain_id
 from antiphon.wire.batch import NewItem

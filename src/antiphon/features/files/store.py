@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
 from antiphon.store import tables
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.listing import Part
 
 _files = tables.files

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import Clock, rfc3339
 from antiphon.core.errors import ApiError, Kind, invalid
@@ -13,6 +12,7 @@ from antiphon.core.scope import Principal, Scope
 from antiphon.core.secrets import digest, hint_of, new_key
 from antiphon.features.keys import store
 from antiphon.store.accounts import Accounts, Actor, Change, NewKey, add_key
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.listing import Part, Wanted
 from antiphon.wire.admin import KeyCreate, KeyFilter, KeyLimits, KeyUpdate
 from antiphon.wire.versions import Version

@@ -3,13 +3,13 @@
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.errors import ApiError, Kind, invalid
 from antiphon.core.scope import Scope, WorkspaceRole
 from antiphon.features.members import store
 from antiphon.features.members.service import Object, found
 from antiphon.store.accounts import Accounts, Actor, Change
+from antiphon.store.connection import AsyncConnection
 
 
 class WorkspaceMembers:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.ids import new_id
 from antiphon.core.scope import OrganizationRole, Scope
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.listing import Part, Wanted, list_rows
 from antiphon.store.tables import api_keys, invites, organizations, users, workspace_members, workspaces
 from antiphon.wire.members import InviteFilter, UserFilter

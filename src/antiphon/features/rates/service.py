@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from antiphon.core.errors import ApiError, Kind
 from antiphon.core.scope import Scope
 from antiphon.engines.catalog import Catalog
@@ -15,6 +13,7 @@ from antiphon.features.rates.policy import party_of
 from antiphon.limits.policy import Party, PartyKind
 from antiphon.settings import Settings
 from antiphon.store.accounts import Accounts, Actor, Change
+from antiphon.store.connection import AsyncConnection
 from antiphon.wire.rates import LimitChange, RateFilter
 from antiphon.wire.versions import Version
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.clock import rfc3339
 from antiphon.core.errors import ApiError, Kind
@@ -13,6 +12,7 @@ from antiphon.features.rates import store
 from antiphon.features.rates.service import check_party
 from antiphon.limits.policy import PartyKind
 from antiphon.store.accounts import Accounts, Actor
+from antiphon.store.connection import AsyncConnection
 from antiphon.wire.rates import SpendFilter, cents_of, nanos_of
 
 Object = dict[str, Any]

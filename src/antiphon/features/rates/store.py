@@ -3,11 +3,11 @@
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.ids import new_id
 from antiphon.core.scope import Scope
 from antiphon.limits.policy import PartyKind
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.tables import api_keys, organizations, rate_limits, spend_limits, workspaces
 
 

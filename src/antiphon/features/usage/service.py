@@ -6,8 +6,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from antiphon.core.clock import Clock, rfc3339
 from antiphon.core.scope import Scope
 from antiphon.features.usage import store
@@ -15,6 +13,7 @@ from antiphon.features.usage.queries import FILTERS, CodeQuery, CostQuery, Usage
 from antiphon.ledger.report import WIDTHS, Span, Sum, buckets, page_token, place_of, span_of
 from antiphon.ledger.results import DESCRIBED_BY, USAGE_DIMENSIONS, Actor, code_record, cost_results, usage_results
 from antiphon.ledger.store import COUNTS, TOKENS, sums_of
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.db import Database
 from antiphon.wire.versions import Version
 

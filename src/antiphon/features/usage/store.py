@@ -1,9 +1,9 @@
 """The names behind the ids that reports show."""
 
 from sqlalchemy import Column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.tables import api_keys, users, workspaces
 
 

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.core.scope import Scope
 from antiphon.store import tables
 from antiphon.store.accounts import add_workspace
+from antiphon.store.connection import AsyncConnection
 from antiphon.store.listing import Part, Wanted, list_rows
 from antiphon.wire.admin import WorkspaceFilter
 
