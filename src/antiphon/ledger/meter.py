@@ -43,18 +43,8 @@ class Meter:
         `hold` is given the call's entry when it ends: it is then its owner's to write.
         """
         scope, member = principal.scope, principal.member
-        start = Start(
-            message_id,
-            scope.organization_id,
-            scope.workspace_id,
-            principal.key_id,
-            member.user_id if member else "",
-            model,
-            service_tier,
-            client,
-            keeper.clock.now(),
-            num_input,
-        )
+        who = (scope.organization_id, scope.workspace_id, principal.key_id, member.user_id if member else "")
+        start = Start(message_id, *who, model, service_tier, client, keeper.clock.now(), num_input)
         keeper.begin(start)
         return cls(keeper, start, hold)
 

@@ -143,15 +143,15 @@ class OpenCall(NamedTuple):
 
 
 def start_line(start: Start) -> bytes:
-    return orjson.dumps(("start", *start)) + b"\n"
+    return orjson.dumps(("start", *start), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def note_line(message_id: str, num_output: int, at: float) -> bytes:
-    return orjson.dumps(("note", message_id, num_output, at)) + b"\n"
+    return orjson.dumps(("note", message_id, num_output, at), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def end_line(message_id: str, end: End) -> bytes:
-    return orjson.dumps(("end", message_id, *end[:-1], *end.counts)) + b"\n"
+    return orjson.dumps(("end", message_id, *end[:-1], *end.counts), option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Pages(NamedTuple):

@@ -21,8 +21,14 @@ def rate_headers(
     inputs = _in_thousands(input_tokens, now_s) if input_tokens else None
     outputs = _in_thousands(output_tokens, now_s) if output_tokens else None
     is_input_scarcer = output_tokens is None or (input_tokens is not None and input_tokens <= output_tokens)
-    exact = _exact(requests, now_s) if requests else None
-    return _written(exact, inputs if is_input_scarcer else outputs, inputs, outputs)
+    headers: tuple[Header, ...] = _written(_REQUESTS, *_exact(requests, now_s)) if requests else ()
+    if scarcer := inputs if is_input_scarcer else outputs:
+        headers += _written(_TOKENS, *scarcer)
+    if inputs:
+        headers += _written(_INPUT_TOKENS, *inputs)
+    if outputs:
+        headers += _written(_OUTPUT_TOKENS, *outputs)
+    return headers
 
 
 ROUNDING_S = 1e-6
@@ -34,7 +40,7 @@ _Told = tuple[int, int, int]
 def _in_thousands(gauge: Gauge, now_s: float) -> _Told:
     level, limit, full_in_s = gauge
     num_left = (int(level) + 500) // 1000 * 1000 if level > 0 else 0
-    return limit, num_left if num_left < limit else limit, math.ceil(now_s + full_in_s - ROUNDING_S)
+    return limit, min(limit, num_left), math.ceil(now_s + full_in_s - ROUNDING_S)
 
 
 def _exact(gauge: Gauge, now_s: float) -> _Told:
@@ -50,19 +56,14 @@ def _names(kind: str) -> _Names:
     return stem + b"limit", stem + b"remaining", stem + b"reset"
 
 
-_NAMES = tuple(map(_names, ("requests", "tokens", "input-tokens", "output-tokens")))
+_REQUESTS, _TOKENS, _INPUT_TOKENS, _OUTPUT_TOKENS = map(_names, ("requests", "tokens", "input-tokens", "output-tokens"))
 
 
 @lru_cache(maxsize=1024)
-def _written(*kinds: _Told | None) -> tuple[Header, ...]:
+def _written(names: _Names, limit: int, num_left: int, reset_s: int) -> tuple[Header, ...]:
     """Many replies of a second tell the same."""
-    headers: list[Header] = []
-    for names, told in zip(_NAMES, kinds, strict=True):
-        if told:
-            limit, remaining, reset_s = told
-            values = (b"%d" % limit, b"%d" % remaining, rfc3339(reset_s).encode())
-            headers += zip(names, values, strict=True)
-    return tuple(headers)
+    values = (b"%d" % limit, b"%d" % num_left, rfc3339(reset_s).encode())
+    return tuple(zip(names, values, strict=True))
 
 
 def whole_seconds(seconds: float) -> int:

@@ -1,6 +1,7 @@
 """Who calls: the credential of a request, in whichever header, and whether it is good for what is asked."""
 
 from dataclasses import replace
+from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import Message, Receive
@@ -13,6 +14,7 @@ from antiphon.web import sigv4
 from antiphon.web.body import MESSAGES_LIMIT_BYTES, read_body
 from antiphon.web.call import PublicCall
 from antiphon.web.identity import LEEWAY_S, looks_like_a_token
+from antiphon.web.watch import Last
 
 _WRONG_KEY = {"2023-06-01": "invalid x-api-key", "2026-10-21": "API key is invalid."}
 
@@ -30,7 +32,7 @@ async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
             return principal
         raise ApiError(Kind.AUTHENTICATION, "x-api-key header is required")
     directory = call.shared.directory
-    principal = directory.holder_of(key) if directory.is_fresh else None
+    principal = _holder(call, key) if directory.is_fresh else None
     if principal is None:
         principal = await _holder_of_token(call, key) or await directory.find(key)
     if principal is None or principal.kind != kind or _has_expired(call, principal):
@@ -38,6 +40,14 @@ async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
         raise ApiError(Kind.AUTHENTICATION, _WRONG_KEY.get(version, _WRONG_KEY["2026-10-21"]))
     _check_place(call, principal)
     return principal
+
+
+def _holder(call: PublicCall, key: str) -> Principal | None:
+    """As far as is known now. A connection whose key is the one of its last call is not asked for its digest again."""
+    accounts, raw, last = call.shared.directory.now, key.encode("latin-1"), call.connection.last
+    if last is None or last.accounts is not accounts or not compare_digest(last.key, raw):
+        last = call.connection.last = Last(accounts, raw, call.shared.directory.holder_of(key))
+    return last.holder
 
 
 async def _holder_of_token(call: PublicCall, token: str) -> Principal | None:

@@ -3,9 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
+from antiphon.core.scope import Principal
 from antiphon.core.tasks import absorb_cancellation, current_task
 from antiphon.web.body import ClientGone
+
+
+class Last(NamedTuple):
+    """Whose call came last over a connection: its key, and its holder by the accounts as they were."""
+
+    accounts: object
+    key: bytes
+    holder: Principal | None
 
 
 class Connection:
@@ -22,6 +32,7 @@ class Connection:
         """Whether the client reads more slowly than is written: a write would wait."""
         self.give_time: Callable[[float], None] = lambda seconds: None
         """The rest of a body that is still coming may take this many seconds from now."""
+        self.last: Last | None = None
         self.is_lost = False
         self.on_lost: Callable[[], None] | None = None
 

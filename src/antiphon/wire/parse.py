@@ -74,7 +74,7 @@ def _validate_prompt(kind: type[P], data: dict[str, Any], version: Version, stri
 
 def _validate(kind: type[R], data: dict[str, Any], strict: bool) -> R:
     try:
-        return kind.model_validate(data, extra="forbid" if strict else "ignore")
+        return kind.__pydantic_validator__.validate_python(data, extra="forbid" if strict else "ignore")
     except ValidationError as error:
         raise errors.from_validation(error) from None
 
