@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from anthropic import Anthropic, APIStatusError, AuthenticationError
+from PIL import Image
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
@@ -19,8 +21,9 @@ from antiphon.cli.main import app
 from antiphon.telemetry.requests import RequestLog
 from antiphon.web.server import Server
 from tests.fixtures.databases import new_postgres_url
+from tests.fixtures.images import png, said
 from tests.fixtures.serving import Served, serving, wait_until
-from tests.fixtures.world import text_of
+from tests.fixtures.world import ask, text_of
 
 
 def antiphon(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +47,27 @@ def test_logs_finds_a_request_by_its_id_and_never_its_words(tmp_path: Path):
     for path in [*tmp_path.glob("logs/*"), tmp_path / "printed.txt"]:
         assert "secret" not in path.read_text()
         assert "sk-ant-phon1-of" not in path.read_text()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the memory of other systems is not ours to arrange")
+def test_a_large_body_takes_the_memory_of_the_one_before(tmp_path: Path):
+    """Page faults are counted: there were some 3000 for each such body."""
+    content = [png(Image.effect_noise((2600, 2600), 100)), said("what is it?")]
+    with serving(tmp_path, "--fake") as server, server.sdk() as client:
+
+        def send(num_times: int) -> int:
+            before = num_faults(server.pid)
+            for _ in range(num_times):
+                client.messages.create(**ask(content))
+            return num_faults(server.pid) - before
+
+        send(5)
+        assert send(5) < 5 * 500
+
+
+def num_faults(pid: int) -> int:
+    """Pages of memory that the process had to be given so far."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 @pytest.mark.parametrize("wanted", ["req_nothing", "", "req_"])

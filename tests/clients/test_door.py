@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from antiphon.features.batches import routes as batches_routes
+from antiphon.features.files import routes as files_routes
 from tests.fixtures.world import API_KEY, HEADERS, World, ask
 
 OLD, NEW = "2023-06-01", "2026-10-21"
@@ -214,6 +217,42 @@ async def test_the_description_of_the_api_is_made_from_the_wire_types():
     assert document["openapi"].startswith("3.1")
     assert "TextBlock" in document["components"]["schemas"]
     assert {"/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/complete"} <= set(document["paths"])
+
+
+async def test_the_description_names_the_methods_of_each_path_that_a_program_calls():
+    async with World() as world:
+        document = await _json_of(world, "/openapi.json")
+        for path, operations in document["paths"].items():
+            async with world.http.put(path.replace("{", "").replace("}", ""), headers=HEADERS) as reply:
+                assert reply.status == 405
+                assert set(reply.headers["allow"].split(", ")) - {"HEAD"} == {name.upper() for name in operations}, path
+        served = {
+            route.path for route in [*batches_routes.routes(world.app.batches), *files_routes.routes(world.app.files)]
+        }
+    assert served <= set(document["paths"])
+
+
+async def test_what_is_sent_to_batches_and_files_is_described_by_the_types_that_check_it():
+    async with World() as world:
+        document = await _json_of(world, "/openapi.json")
+
+    def is_valid(path: str, value: Any) -> bool:
+        ((content,),) = [document["paths"][path]["post"]["requestBody"]["content"].values()]
+        return Draft202012Validator(content["schema"] | {"components": document["components"]}).is_valid(value)
+
+    batch = {"requests": [{"custom_id": "a", "params": ask("hi")}]}
+    assert is_valid("/v1/messages/batches", batch)
+    assert not is_valid("/v1/messages/batches", {"requests": []})
+    assert not is_valid("/v1/messages/batches", {"requests": [{"custom_id": "a b", "params": ask("hi")}]})
+    assert not is_valid("/v1/messages/batches", {"requests": [{"custom_id": "a", "params": {}}]})
+    assert is_valid("/v1/files", {"file": "bytes", "expires_in_seconds": 3600})
+    assert not is_valid("/v1/files", {"expires_in_seconds": 3600})
+    assert not is_valid("/v1/files", {"file": "bytes", "expires_in_seconds": 1})
+
+
+async def _json_of(world: World, path: str) -> Any:
+    async with world.http.get(path) as reply:
+        return await reply.json()
 
 
 async def test_metrics_count_requests_and_tokens():

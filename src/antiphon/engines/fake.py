@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from itertools import cycle, islice, takewhile, zip_longest
 
 from antiphon.core.clock import Clock, sleep
@@ -140,7 +141,13 @@ def _told(turn: ChatTurn, mark: str) -> Iterator[str]:
     for text, picture in zip_longest(turn.text.split(mark), turn.pictures):
         yield from words(text)
         if picture:
-            yield from (f"<{picture.digest} {i}>" for i in range(num_tokens(picture.width, picture.height)))
+            yield from _seen(picture.digest, num_tokens(picture.width, picture.height))
+
+
+@lru_cache(maxsize=32)
+def _seen(digest: str, num: int) -> tuple[str, ...]:
+    """A picture's tokens. The same ones each time: they are compared with those of all prompts that are kept."""
+    return tuple(f"<{digest} {i}>" for i in range(num))
 
 
 def _script(model: str, chat: Chat, wish: Wish) -> tuple[Iterator[str], int | None]:

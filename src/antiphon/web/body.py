@@ -1,6 +1,7 @@
 """Reading a request's body: bounded in size before and while it comes."""
 
 from collections.abc import AsyncGenerator
+from io import SEEK_END, BytesIO
 
 from starlette.types import Message, Receive
 
@@ -17,15 +18,17 @@ class ClientGone(Exception):
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
     """The whole body. Raises as `chunks_of` does, whose generator would cost a small body more than its reading."""
     _check_head(headers, limit_bytes)
-    chunks: list[bytes] = []
-    size, has_more = 0, True
-    while has_more:
+    chunk, has_more = _chunk_in(await receive())
+    if not has_more and len(chunk) <= limit_bytes:
+        return chunk
+    body = BytesIO(chunk)  # no copy yet, and in the end none of the whole
+    size = body.seek(0, SEEK_END)
+    while has_more and size <= limit_bytes:
         chunk, has_more = _chunk_in(await receive())
-        size += len(chunk)
-        if size > limit_bytes:
-            raise too_large()
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        size += body.write(chunk)
+    if size > limit_bytes:
+        raise too_large()
+    return body.getvalue()
 
 
 async def chunks_of(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -100,8 +100,15 @@ class TextBlock(Cacheable):
     citations: Items[Citation] | None = None
 
 
+_PIECE = 1 << 20
+
+
 def _digest(source: "Base64Image | Base64Pdf") -> str:
-    return sha256(source.data.encode()).hexdigest()
+    """Piece by piece: memory for a copy of a long text would take longer to get than its digest."""
+    digest, text = sha256(), source.data
+    for start in range(0, len(text), _PIECE):
+        digest.update(text[start : start + _PIECE].encode())
+    return digest.hexdigest()
 
 
 class Base64Image(WireModel):

@@ -2,16 +2,25 @@
 
 import asyncio
 import sys
-from typing import Any
+import tracemalloc
+from collections.abc import Awaitable
+from hashlib import sha256
+from typing import Any, TypeVar
 
 import pytest
+from PIL import Image
 
 from antiphon.core.clock import SystemClock, Timer
 from antiphon.turn.pieces import Piece, Stop
+from antiphon.web.body import read_body
 from antiphon.web.call import PublicCall
 from antiphon.web.cycle import Cycle, head_of
+from antiphon.wire.content import Base64Image
 from tests.fixtures.engines import ScriptedEngine
+from tests.fixtures.images import png
 from tests.fixtures.world import World, ask
+
+T = TypeVar("T")
 
 
 class CountingClock(SystemClock):
@@ -112,6 +121,52 @@ async def test_a_whole_reply_costs_one_task_no_timer_and_three_generators(monkey
     assert (len(tasks), len(writes)) == (1, 1)
     assert len(generators) <= 3, generators
     assert num_timers <= 1  # the ledger's, for many calls together
+
+
+async def test_a_long_body_is_held_once_while_it_comes():
+    pieces = [65536] * 100
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": bytes(pieces.pop()), "more_body": bool(pieces)}
+
+    body, peak_bytes = await _with_peak(read_body(receive, {}, 1 << 25))
+    assert len(body) == 6_553_600
+    assert peak_bytes < 1.25 * len(body)
+
+
+async def test_a_long_picture_is_digested_without_a_copy():
+    async def digested() -> str:
+        return source.digest
+
+    source = Base64Image(type="base64", media_type="image/png", data="QUJD" * 2_000_000)
+    digest, peak_bytes = await _with_peak(digested())
+    assert digest == sha256(source.data.encode()).hexdigest()
+    assert peak_bytes < 0.5 * len(source.data)
+
+
+async def test_a_picture_that_came_before_is_digested_once_and_read_no_more(monkeypatch):
+    picture, digested = png(Image.effect_noise((600, 600), 100)), list[bytes]()
+
+    def counted_sha256(data: bytes = b"") -> Any:
+        digested.append(data)
+        return sha256(data)
+
+    async with World() as world:
+        await world.post("/v1/messages", ask([picture]))
+        (jobs, _) = world.app.media.sandboxes
+        monkeypatch.setattr("antiphon.wire.content.sha256", counted_sha256)
+        monkeypatch.setattr("antiphon.media.load.sha256", counted_sha256)
+        assert (await world.post("/v1/messages", ask([picture])))[0] == 200
+        assert (len(digested), jobs.num_jobs) == (1, 1)
+
+
+async def _with_peak(work: Awaitable[T]) -> tuple[T, int]:
+    """What comes of the work, and the most memory that it held."""
+    tracemalloc.start()
+    try:
+        return await work, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
