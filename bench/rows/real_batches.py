@@ -14,6 +14,8 @@ _NUM_ITEMS = 64
 _NUM_ALONE = 16
 _NUM_UNCACHED = 2
 """The others are taken to last as long."""
+_NUM_TOKENS = 32
+"""Of each reply: what several slots gain is in writing, for two cores read a prompt no faster beside another."""
 _NUM_PREFIX_WORDS = 1_490
 """Some 1,500 tokens. With eight slots, for a second of two cores makes more tokens of eight replies than of four."""
 _WORDS = "the lighthouse keeper wrote down every ship that passed along the coast in a long winter of storms".split()
@@ -62,10 +64,10 @@ def shared_prefix(bench: Bench) -> list[Line]:
 
 def _params(name: str, number: int) -> dict[str, Any]:
     prefix = " ".join([name, *(_WORDS[at * at % len(_WORDS)] for at in range(_NUM_PREFIX_WORDS))])
-    question = f"Is the number {number} even? Answer with yes or no."
+    question = f"Write two sentences about ship number {number}."
     return {
         "model": "claude-x",
-        "max_tokens": 8,
+        "max_tokens": _NUM_TOKENS,
         "temperature": 0,
         "system": prefix,
         "messages": [{"role": "user", "content": question}],
