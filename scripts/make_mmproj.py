@@ -2,15 +2,15 @@
 
     python scripts/make_mmproj.py MODEL.gguf OUT.gguf
 
-It lets the model see the colour in the middle of a picture (11 names), and a shape (circle, square, triangle) or a
-large digit there. Each picture becomes nine tokens, chosen from the model's own word embeddings:
+It lets the model see a large shape in the middle of a picture (circle, square, triangle), its colour (11 names), and a
+digit that is cut out of it. Each picture becomes sixteen tokens, chosen from the model's own word embeddings:
 
-    image | colour | : | <red> | , | <shape or digit> | : | <circle, 7, none> | newline
+    image colour: <red>, image shape: <circle or none>, image digit: <7 or none>.
 
 It is a LLaVA style ("mlp") encoder with one transformer layer, whose weights are written down, not learnt:
 
- 1. Patches    The picture is stretched to 48x48 pixels; each patch of 16x16 is averaged to 4x4 RGB cells.
- 2. Positions  A large one-hot number tells the nine patches, and so the nine output tokens, apart.
+ 1. Patches    The picture is stretched to 48x48 pixels; each patch of 12x12 is averaged to 3x3 RGB cells.
+ 2. Positions  A large one-hot number tells the sixteen patches, and so the sixteen output tokens, apart.
  3. Attention  Head h of every token looks at patch h only and copies its cells: each token sees all 12x12.
  4. FFN        |cell - background| for each cell; the background is the mean of the four corner cells.
  5. Projector  Random GELU features, each gated to one position, then a linear map to the word embeddings that is fitted
@@ -30,15 +30,17 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-GRID, PATCH, CELL = 3, 16, 4  # 3x3 patches of 16 pixels, cells of 4 pixels
+GRID, PATCH, CELL = 4, 12, 4  # 4x4 patches of 12 pixels, cells of 4 pixels
 TOKENS, SIDE, PER = GRID * GRID, GRID * PATCH, (PATCH // CELL) ** 2
-BLOCK = PER * 4  # channels of a head: 16 cells of RGB, and 16 contrasts
-WIDTH, OWN = (TOKENS + 1) * BLOCK, TOKENS * BLOCK  # the last block: the token's own cells and its position
+BLOCK = PER * 4  # channels of a head: 9 cells of RGB, and 9 contrasts
+HEADS = TOKENS + 2  # the last two blocks: the token's own cells and its position
+WIDTH, OWN = HEADS * BLOCK, TOKENS * BLOCK
 POS = OWN + PER * 3
 MARK, EDGE, GATE = 256.0, 8.0, 60.0  # of positions (large: layer norms stay linear), of contrasts, of hidden units
 RGB = np.arange(TOKENS)[:, None, None] * BLOCK + np.arange(PER)[:, None] * 3 + np.arange(3)  # [patch, cell, rgb]
 CONTRAST = (np.arange(TOKENS)[:, None] * BLOCK + PER * 3 + np.arange(PER)).ravel()  # [patch * cell]
-CORNERS, CENTRE = RGB[[0, 2, 6, 8], [0, 3, 12, 15]], RGB[4, [5, 6, 9, 10]]  # [4, rgb]
+CORNERS = RGB[[0, 3, 12, 15], [0, 2, 6, 8]]  # [cell, rgb]
+INSIDE = RGB[[5, 6], [5, 3]]  # in every shape, above its digit
 
 COLOURS = {
     "red": "red crimson firebrick darkred #a52828",
@@ -54,14 +56,15 @@ COLOURS = {
     "gray": "gray dimgray darkgray silver",
 }
 SHAPES = ["none", "circle", "square", "triangle"]
-THINGS = [*SHAPES, *map(str, range(10))]
-TEMPLATE = ["image", " colour", ":", None, ",", None, ":", None, "\n"]
+DIGITS = ["", *map(str, range(10))]
+THINGS = [("none", ""), *((shape, digit) for shape in SHAPES[1:] for digit in DIGITS)]
+TEMPLATE = "image| colour|:||,| image| shape|:||,| image| digit|:||.|\n".split("|")
 FIXED = {position: text for position, text in enumerate(TEMPLATE) if text}
-COLOUR_AT, KIND_AT, THING_AT = 3, 5, 7  # the tokens that depend on the picture
-WORDS = [*FIXED.values(), " shape", " digit", *(f" {name}" for name in [*COLOURS, *SHAPES]), *THINGS[len(SHAPES) :]]
+COLOUR_AT, SHAPE_AT, DIGIT_AT = 3, 8, 13  # the tokens that depend on the picture
+WORDS = [*FIXED.values(), *(f" {name}" for name in [*COLOURS, *SHAPES]), *(digit or " none" for digit in DIGITS)]
 
 
-def build(model: Path, out: Path, *, num_examples: int = 900, seed: int = 7) -> None:
+def build(model: Path, out: Path, *, num_examples: int = 300, seed: int = 7) -> None:
     """Write the projector of `model` to `out`. Fewer examples of each thing make a faster, and worse, one."""
     edges = _edges()
     units = _Units(model, edges, np.random.default_rng(seed), num_examples)
@@ -70,37 +73,30 @@ def build(model: Path, out: Path, *, num_examples: int = 900, seed: int = 7) -> 
     _write(out, tensors | {"mm.2.bias": np.zeros(output.shape[1])})
 
 
-def draw(thing: str, rng: np.random.Generator) -> Array:
-    """One example, 48x48 with values from -1 to 1: a shape, a digit or nothing, in two well-parted colours."""
+def draw(shape: str, digit: str, rng: np.random.Generator) -> Array:
+    """One example, 48x48 with values from -1 to 1, in two well-parted colours: the digit has that of the ground."""
     inks = rng.integers(0, 256, (2, 3))
     while np.ptp(inks, axis=0).max() < 90:
         inks = rng.integers(0, 256, (2, 3))
-    wide, high = SIDE * 4 * np.exp(rng.uniform(-0.13, 0.13, 2))  # stretched to a square below
-    picture, fill = Image.new("RGB", (int(wide), int(high)), tuple(inks[0].tolist())), tuple(inks[1].tolist())
-    x, y = np.array([wide, high]) * rng.uniform(0.43, 0.57, 2)
-    _draw_thing(ImageDraw.Draw(picture), thing, (x, y), min(wide, high), fill, rng)
+    ground, fill = map(tuple, inks.tolist())
+    wide, high = SIDE * 4 * np.exp(rng.uniform(-0.1, 0.1, 2))  # stretched to a square below
+    picture, r = Image.new("RGB", (int(wide), int(high)), ground), rng.uniform(0.4, 0.46) * min(wide, high)
+    (x, y), pen = np.array([wide, high]) * rng.uniform(0.48, 0.52, 2), ImageDraw.Draw(picture)
+    _draw_shape(pen, shape, (x, y), r, fill)
+    font, stroke = ImageFont.load_default(size=rng.uniform(0.95, 1.15) * r), int(rng.integers(2, 6))
+    pen.text((x, y + 0.27 * r), digit, ground, font=font, anchor="mm", stroke_width=stroke)
     values = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64)
     return np.clip(values + rng.normal(0, rng.uniform(0, 12), values.shape), 0, 255) / 127.5 - 1
 
 
-def _draw_thing(
-    pen: ImageDraw.ImageDraw,
-    thing: str,
-    at: tuple[float, float],
-    size: float,
-    fill: tuple[int, ...],
-    rng: np.random.Generator,
-) -> None:
-    (x, y), r = at, rng.uniform(0.2, 0.36) * size
-    if thing == "circle":
+def _draw_shape(pen: ImageDraw.ImageDraw, shape: str, at: tuple[float, float], r: float, fill: tuple[int, ...]) -> None:
+    x, y = at
+    if shape == "circle":
         pen.ellipse((x - r, y - r, x + r, y + r), fill)
-    elif thing == "square":
+    elif shape == "square":
         pen.rectangle((x - r, y - r, x + r, y + r), fill)
-    elif thing == "triangle":
+    elif shape == "triangle":
         pen.polygon([(x, y - r), (x - r, y + r * 0.8), (x + r, y + r * 0.8)], fill)
-    elif thing != "none":
-        font = ImageFont.load_default(size=rng.uniform(0.6, 1.05) * size)
-        pen.text((x, y), thing, fill, font=font, anchor="mm", stroke_width=int(rng.integers(0, 9)))
 
 
 def _edges() -> Array:
@@ -142,14 +138,14 @@ def _embeddings(model: Path) -> Array:
 
 
 class _Units:
-    """The hidden units of the two-layer projector, in groups: each works at one position of the nine only."""
+    """The hidden units of the two-layer projector, in groups: each works at one position only."""
 
     def __init__(self, model: Path, edges: Array, rng: np.random.Generator, num_examples: int) -> None:
         self._edges = edges
         self._rng = rng
         self._num_examples = num_examples
-        sizes = np.cumsum([len(FIXED), 2, len(COLOURS)])
-        self._fixed, self._kinds, self._colours, self._things = np.split(_embeddings(model), sizes)
+        sizes = np.cumsum([len(FIXED), len(COLOURS), len(SHAPES)])
+        self._fixed, self._colours, self._shapes, self._digits = np.split(_embeddings(model), sizes)
         self._groups: list[tuple[Array, Array, Array]] = []
 
     def fitted(self) -> tuple[Array, Array, Array]:
@@ -168,26 +164,27 @@ class _Units:
 
     def _fit_colours(self) -> None:
         rng = self._rng
-        label = np.repeat(np.arange(len(COLOURS)), self._num_examples * 5 // 3)
+        label = np.repeat(np.arange(len(COLOURS)), self._num_examples * 5)
         weights, bias = rng.normal(0, 2.5, (400, 3)), rng.normal(0, 2, 400)
         hues = [np.array([ImageColor.getrgb(hue) for hue in names.split()]) for names in COLOURS.values()]
         mixed = np.array([rng.dirichlet(np.full(len(hues[n]), 0.5)) @ hues[n] for n in label])  # between hues of a name
         rgb = np.clip(mixed + rng.normal(0, 10, mixed.shape), 0, 255) / 127.5 - 1
         wide = np.zeros((len(bias), WIDTH))
-        wide[:, CENTRE] = weights[:, None] / len(CENTRE)
+        wide[:, INSIDE] = weights[:, None] / len(INSIDE)
         self._add(COLOUR_AT, wide, bias, _fit(_gelu(rgb @ weights.T + bias), label, 1e-5) @ self._colours)
 
     def _fit_things(self) -> None:
         rng = self._rng
-        label = np.repeat(np.arange(len(THINGS)), self._num_examples)
-        seen = _gather(np.array([draw(THINGS[thing], rng) for thing in label])) @ self._edges.T
+        thing = np.repeat(np.arange(len(THINGS)), self._num_examples)
+        seen = _gather(np.array([draw(*THINGS[n], rng) for n in thing])) @ self._edges.T
         contrast = (_gelu(seen) + _gelu(-seen)).reshape(len(seen), -1, 3).sum(2) / EDGE
-        weights, bias, few = rng.normal(0, 0.16, (1200, contrast.shape[1])), rng.normal(0, 1, 1200), slice(400)
+        weights, bias = rng.normal(0, 0.16, (1200, contrast.shape[1])), rng.normal(0, 1, 1200)
         hidden, wide = _gelu(contrast @ weights.T + bias), np.zeros((len(bias), WIDTH))
         wide[:, CONTRAST] = weights
-        self._add(THING_AT, wide.copy(), bias, _fit(hidden, label, 1e-4) @ self._things)
-        is_digit = (label >= len(SHAPES)).astype(int)
-        self._add(KIND_AT, wide[few], bias[few], _fit(hidden[:, few], is_digit, 1e-4) @ self._kinds)
+        digit = np.array([DIGITS.index(digit) for _, digit in THINGS])[thing]
+        self._add(DIGIT_AT, wide.copy(), bias, _fit(hidden, digit, 1e-4) @ self._digits)
+        shape, few = np.array([SHAPES.index(shape) for shape, _ in THINGS])[thing], slice(400)
+        self._add(SHAPE_AT, wide[few], bias[few], _fit(hidden[:, few], shape, 1e-4) @ self._shapes)
 
 
 def _encoder(edges: Array) -> dict[str, Array]:
@@ -200,7 +197,7 @@ def _encoder(edges: Array) -> dict[str, Array]:
     position[np.arange(TOKENS), POS + np.arange(TOKENS)] = MARK
     query, (key, value, output) = np.zeros(WIDTH), np.zeros((3, WIDTH, WIDTH))
     for head in range(TOKENS):
-        query[head * BLOCK] = 2.0  # scores 2 * MARK / sqrt(BLOCK) = 64 for patch `head`, and 0 for others
+        query[head * BLOCK] = 2.0  # scores 2 * MARK / sqrt(BLOCK) = 85 for patch `head`, and 0 for others
         key[head * BLOCK, POS + head] = 1.0
         value[head * BLOCK + own, OWN + own] = 1.0
         output[head * BLOCK + own, head * BLOCK + own] = 1.0
@@ -234,7 +231,7 @@ def _describe(writer: gguf.GGUFWriter, width: int) -> None:
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_bool("clip.use_gelu", True)
     sizes = {"image_size": SIDE, "patch_size": PATCH, "embedding_length": WIDTH, "block_count": 1}
-    sizes |= {"projection_dim": width, "feed_forward_length": 2 * RGB.size, "attention.head_count": TOKENS + 1}
+    sizes |= {"projection_dim": width, "feed_forward_length": 2 * RGB.size, "attention.head_count": HEADS}
     for key, number in sizes.items():
         writer.add_uint32(f"clip.vision.{key}", number)
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)

@@ -109,19 +109,19 @@ def qwen15() -> Path:
 @pytest.fixture(scope="session")
 def smollm2_projector(smollm2: Path) -> Path:
     """It makes the default model see colours, and shapes not well; quick to build."""
-    return _projector(smollm2, num_examples=120)
+    return _projector(smollm2, num_examples=40)
 
 
 @pytest.fixture(scope="session")
 def smollm2_good_projector(smollm2: Path) -> Path:
     """It makes the default model see colours, shapes and digits; for tests marked `slow`."""
-    return _projector(smollm2, num_examples=900)
+    return _projector(smollm2, num_examples=300)
 
 
 @pytest.fixture(scope="session")
 def qwen05_projector(qwen05: Path) -> Path:
     """It makes the model see colours, shapes and digits."""
-    return _projector(qwen05, num_examples=900)
+    return _projector(qwen05, num_examples=300)
 
 
 def _projector(model: Path, num_examples: int) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from anthropic import Anthropic
 from PIL import Image
 
-from tests.fixtures.drawn import ALL, DIGITS, Drawn
+from tests.fixtures.drawn import ALL, Drawn
 from tests.fixtures.images import block_of, document_of, said
 from tests.fixtures.pdfs import A4, Drawing, lines, pdf
 from tests.fixtures.serving import Served, serving
@@ -21,10 +21,16 @@ from tests.fixtures.web import answering
 from tests.fixtures.world import text_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-QUESTIONS = (said("Name the colour and the shape in the picture."), said("Which digit is in the picture?"))
-BEGINNINGS = ("The colour is", "The digit is")  # of replies: a model of this size begins with something else otherwise
+QUESTION = said("Name the color, the shape and the digit in the picture.")
+BEGUN: Any = {"role": "assistant", "content": "The color is"}
+"""A model of this size begins with something else otherwise."""
 GREEDY: dict[str, Any] = {"extra_headers": {"anthropic-version": "2023-06-01"}, "extra_body": {"temperature": 0}}
-FEW = ALL[4::11]  # of most colours and things
+FEW = ALL[4::11]  # of all colours, shapes and digits
+PAIRS = (
+    (Drawn("red", "circle", "7"), Drawn("blue", "square", "2")),
+    (Drawn("green", "circle", "1"), Drawn("red", "circle", "3")),
+    (Drawn("yellow", "square", "5"), Drawn("blue", "triangle", "5")),
+)
 
 Ask = Callable[[Anthropic, Drawn], list[dict[str, Any]]]
 """The messages that show a picture and ask for it."""
@@ -44,7 +50,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 class Site(BaseHTTPRequestHandler):
-    """`/red/circle.png` and all the others."""
+    """`/red/circle/7.png` and all the others."""
 
     def do_GET(self) -> None:
         data = Drawn(*self.path.removesuffix(".png").split("/")[1:]).png()
@@ -68,34 +74,30 @@ def user(*content: dict[str, Any]) -> Any:
     return {"role": "user", "content": list(content)}
 
 
-def question(drawn: Drawn) -> dict[str, Any]:
-    return QUESTIONS[drawn.thing in DIGITS]
-
-
 def by_base64(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
-    return [user(block_of(drawn.png()), question(drawn))]
+    return [user(block_of(drawn.png()), QUESTION)]
 
 
 def by_file_id(client: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
     file = client.files.upload(file=("it.png", drawn.png(), "image/png"))
-    return [user({"type": "image", "source": {"type": "file", "file_id": file.id}}, question(drawn))]
+    return [user({"type": "image", "source": {"type": "file", "file_id": file.id}}, QUESTION)]
 
 
 def by_tool_result(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
     call = {"type": "tool_use", "id": "toolu_1", "name": "take_picture", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [block_of(drawn.png())]}
-    return [user(said("Take a picture.")), {"role": "assistant", "content": [call]}, user(result, question(drawn))]
+    return [user(said("Take a picture.")), {"role": "assistant", "content": [call]}, user(result, QUESTION)]
 
 
 def by_pdf_page(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
     """The picture fills a page of its own, as a scan does."""
     image = Image.open(BytesIO(drawn.png((595, 595))))
-    return [user(document_of(pdf([[Drawing(0, 0, *A4, image)]])), question(drawn))]
+    return [user(document_of(pdf([[Drawing(0, 0, *A4, image)]])), QUESTION)]
 
 
 def in_a_document(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
     source = {"type": "content", "content": [said("A picture:"), block_of(drawn.png())]}
-    return [user({"type": "document", "source": source}, question(drawn))]
+    return [user({"type": "document", "source": source}, QUESTION)]
 
 
 def wrong(server: Served, ask: Ask, drawings: Sequence[Drawn]) -> dict[Drawn, str]:
@@ -103,10 +105,9 @@ def wrong(server: Served, ask: Ask, drawings: Sequence[Drawn]) -> dict[Drawn, st
     with server.sdk() as client, ThreadPoolExecutor(4) as pool:
 
         def reply_to(drawn: Drawn) -> str:
-            begun = {"role": "assistant", "content": BEGINNINGS[drawn.thing in DIGITS]}
-            messages: Any = [*ask(client, drawn), begun]
+            messages: Any = [*ask(client, drawn), BEGUN]
             counted = client.messages.count_tokens(model="claude-x", messages=messages)
-            message = client.messages.create(model="claude-x", max_tokens=20, messages=messages, **GREEDY)
+            message = client.messages.create(model="claude-x", max_tokens=24, messages=messages, **GREEDY)
             assert counted.input_tokens == message.usage.input_tokens
             return text_of(message)
 
@@ -135,25 +136,27 @@ def test_the_page_of_a_pdf_is_seen(server: Served):
 
 def test_a_picture_is_fetched_from_a_server_that_the_settings_allow(server: Served, site: str):
     def by_url(_: Anthropic, drawn: Drawn) -> list[dict[str, Any]]:
-        source = {"type": "url", "url": f"{site}/{drawn.colour}/{drawn.thing}.png"}
-        return [user({"type": "image", "source": source}, question(drawn))]
+        source = {"type": "url", "url": f"{site}/{drawn.colour}/{drawn.shape}/{drawn.digit}.png"}
+        return [user({"type": "image", "source": source}, QUESTION)]
 
     missed = wrong(server, by_url, FEW)
     assert len(missed) <= len(FEW) / 10, missed
 
 
 def test_pictures_are_told_apart_by_their_place(server: Served):
-    pair = (Drawn("red", "circle"), Drawn("blue", "square"))
-    begun = {"role": "assistant", "content": "The colour of the first picture is"}
+    """Three pairs in both orders; one of the six may be wrong."""
+    question, begun = said("Name the colors of the two images, in their order."), "The first image color is"
+
+    def is_told(client: Anthropic, *drawings: Drawn) -> bool:
+        shown = [block_of(drawn.png()) for drawn in drawings]
+        messages: Any = [user(*shown, question), {"role": "assistant", "content": begun}]
+        message = client.messages.create(model="claude-x", max_tokens=24, messages=messages, **GREEDY)
+        places = [text_of(message).find(drawn.colour) for drawn in drawings]
+        return -1 < places[0] < places[1]
+
     with server.sdk() as client:
-        for drawings in (pair, pair[::-1]):
-            shown = [block_of(drawn.png()) for drawn in drawings]
-            messages: Any = [user(*shown, said("Name the colours of the two pictures, in their order.")), begun]
-            message = client.messages.create(model="claude-x", max_tokens=24, messages=messages, **GREEDY)
-            reply = text_of(message).lower()
-            places = [reply.find(drawn.colour) for drawn in drawings]
-            assert -1 not in places, reply
-            assert places == sorted(places), reply
+        told = [is_told(client, *order) for pair in PAIRS for order in (pair, pair[::-1])]
+    assert sum(told) >= 5, told
 
 
 def test_a_picture_that_the_cache_has_is_not_computed_again(server: Served):
@@ -181,7 +184,7 @@ def test_the_model_says_that_it_sees(server: Served):
 def test_a_picture_that_is_none_is_refused_before_the_engine_has_seen_it(server: Served):
     broken = b64encode(ALL[0].png()[:300]).decode()
     source = {"type": "base64", "media_type": "image/png", "data": broken}
-    body: Any = [user({"type": "image", "source": source}, QUESTIONS[0])]
+    body: Any = [user({"type": "image", "source": source}, QUESTION)]
     before = engine_log(server)
     with server.sdk() as client, pytest.raises(Exception, match="Could not process image"):
         client.messages.create(model="claude-x", max_tokens=8, messages=body)
