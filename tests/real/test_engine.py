@@ -192,11 +192,12 @@ async def test_no_default_of_the_engine_leaks_in(engine: ChildEngine, sampling: 
     prompt = await engine.prepare(MODEL, CHATS["user"])
     body = llamacpp.completion(prompt.payload, Wish(1, sampling)) | {"stream": False, "response_fields": []}
     used = (await ask(engine, "/completion", body))["generation_settings"]
-    assert used["samplers"] == ["temperature", "top_k", "top_p"]
+    is_greedy = not sampling.temperature
+    assert used["samplers"] == (["top_k"] if is_greedy else ["temperature", "top_k", "top_p"])
     asked = {
         "temperature": sampling.temperature,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
-        "top_k": sampling.top_k or 0,
+        "top_k": 1 if is_greedy else sampling.top_k or 0,
     }
     neutral = {
         "min_p": 0.0,

@@ -47,6 +47,9 @@ class Wanted(NamedTuple):
     salt: str
     session: str
     now: float
+    is_one_of_many: bool = False
+    """Whether others that begin alike will follow: then it may differ from the last one by a word at its end, and is no
+    conversation that goes on."""
 
 
 class Choice(NamedTuple):
@@ -78,7 +81,7 @@ def choose(slots: Sequence[Slot], wanted: Wanted, num_saved: int, is_saved: Call
         return Choice(begun, begun.num_known)
     lost = own.num_known - shared
     if (shared and lost <= _TAIL) or (lost < min(WORTH_MOVING, shared / 2) and num_saved - shared < WORTH_MOVING):
-        is_branch = shared >= WORTH_MOVING and lost > _TAIL
+        is_branch = shared >= WORTH_MOVING and lost > (0 if wanted.is_one_of_many else _TAIL)
         return Choice(own, shared, must_save=is_branch and not is_saved(own, shared))
     slot = min(idle, key=lambda slot: _worth(slot, wanted.now))
     here = slot.shares(wanted.salt, wanted.tokens)

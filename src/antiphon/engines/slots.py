@@ -93,7 +93,7 @@ class Slots:
     @asynccontextmanager
     async def hold(self, tokens: Sequence[int | str], wish: Wish) -> AsyncGenerator[Held]:
         """A slot for the block, with as much of the prompt in it as there is anywhere."""
-        wanted = Wanted(pack(tokens), wish.salt, wish.session, self._clock.monotonic())
+        wanted = Wanted(pack(tokens), wish.salt, wish.session, self._clock.monotonic(), wish.is_one_of_many)
         async with self._choosing:
             choice = await self._choose(wanted)
             slot = choice.slot

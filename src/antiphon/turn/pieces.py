@@ -69,6 +69,8 @@ class Wish(NamedTuple):
     """The conversation that it belongs to, if the client has named one: its next call should find it where it was."""
     keep: Literal["", "5m", "1h"] = ""
     """How long its prompt was asked to be kept."""
+    is_one_of_many: bool = False
+    """Whether others with prompts that begin alike are likely to follow, as in a batch."""
 
 
 class Progress(NamedTuple):

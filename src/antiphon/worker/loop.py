@@ -36,7 +36,8 @@ _MAX_BLOCK = 64
 _MAX_PENDING = 512
 _ATTEMPT_DELAY_S = 1.0
 _BACK_OFF_S = (1.0, 30.0)
-_SHARED_AFTER_S = 2.0
+_AWAITED_S = (2.0, 60.0)
+"""At least, and at most, after its prompt was computed."""
 
 
 class Running:
@@ -45,6 +46,7 @@ class Running:
     def __init__(self, item: Item, clock: Clock) -> None:
         self.item = item
         self.ending: str | None = None
+        self.began_at = clock.monotonic()
         self.computed_at: float | None = None
         self._clock = clock
         self.background = Background(lambda: self.end("away"), self._note_computed)
@@ -52,6 +54,16 @@ class Running:
 
     def _note_computed(self) -> None:
         self.computed_at = self._clock.monotonic()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether others wait for its prompt: most engines share it when it is done with. They wait for as long as it
+        took to compute, for that is what they would take without it."""
+        if self.computed_at is None:
+            return True
+        least_s, most_s = _AWAITED_S
+        allowed_s = min(max(least_s, self.computed_at - self.began_at), most_s)
+        return self._clock.monotonic() - self.computed_at < allowed_s
 
     def end(self, ending: str) -> None:
         if self.ending is None:
@@ -233,12 +245,9 @@ class Worker:
         self._ready = waiting
 
     def _is_awaited(self, running: Running) -> bool:
-        """Whether others wait for its prompt: most engines share it when it is done with, but that may take long."""
-        at = running.computed_at
-        if at is None or self._clock.monotonic() - at < _SHARED_AFTER_S:
-            return True
-        self._prefixes.note_computed(running.item.held.place)
-        return False
+        if not running.is_awaited:
+            self._prefixes.note_computed(running.item.held.place)
+        return running.is_awaited
 
     def _start(self, item: Item) -> None:
         running = Running(item, self._clock)

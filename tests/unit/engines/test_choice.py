@@ -35,6 +35,14 @@ def nothing_saved(slot: Slot, num: int) -> bool:
     return False
 
 
+def test_what_many_begin_with_is_saved_before_the_slot_goes_on():
+    """They may differ by a word at the end, no more than a conversation does that goes on: the others need a copy."""
+    slots = [slot(0, tokens(SYSTEM, (2000, 7))), slot(1)]
+    follower = wanted(tokens(SYSTEM, (3000, 7)))
+    assert choose(slots, follower, 0, nothing_saved) == (slots[0], 500, False, None, False)
+    assert choose(slots, follower._replace(is_one_of_many=True), 0, nothing_saved) == (slots[0], 500, True, None, False)
+
+
 def test_a_conversation_goes_on_where_it_was():
     slots = [slot(0, tokens((9000, 500))), slot(1, tokens(SYSTEM)), slot(2)]
     choice = choose(slots, wanted(tokens(SYSTEM, (2000, 50))), 0, nothing_saved)

@@ -260,8 +260,13 @@ def test_what_is_not_asked_for_does_not_change_the_distribution():
     assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.5, 1.0, 0, 0.0)
     assert body["samplers"] == ["temperature", "top_k", "top_p"]
     assert body["stop"] == []
-    cut = completion([1], Wish(7, Sampling(0.0, 0.9, 40)))
-    assert (cut["temperature"], cut["top_p"], cut["top_k"], cut["n_predict"]) == (0.0, 0.9, 40, 7)
+    cut = completion([1], Wish(7, Sampling(0.5, 0.9, 40)))
+    assert (cut["temperature"], cut["top_p"], cut["top_k"], cut["n_predict"]) == (0.5, 0.9, 40, 7)
+
+
+def test_at_temperature_0_the_likeliest_token_is_taken_at_the_least_cost():
+    body = completion([1], Wish(7, Sampling(0.0, 0.9, 40)))
+    assert (body["samplers"], body["top_k"]) == (["top_k"], 1)
 
 
 class SlowTemplate(FakeServer):

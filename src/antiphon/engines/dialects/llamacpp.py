@@ -48,6 +48,9 @@ _NEUTRAL: dict[str, Any] = {
     "stop": [],
     "seed": -1,
 }
+# The likeliest token, found without a look at how likely the others are: of 150,000 that is a tenth of a small model's
+# time.
+_GREEDY: dict[str, Any] = {"samplers": ["top_k"], "top_k": 1}
 _STREAM: dict[str, Any] = {
     "stream": True,
     "return_progress": True,
@@ -335,6 +338,8 @@ def completion(prompt: Any, wish: Wish) -> dict[str, Any]:
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
         "top_k": sampling.top_k or 0,
     }
+    if not sampling.temperature:
+        body |= _GREEDY
     return body | {"grammar": wish.grammar.gbnf} if wish.grammar else body
 
 

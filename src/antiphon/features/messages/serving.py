@@ -201,6 +201,7 @@ def _wish(order: Order, plan: Plan, caller: Caller) -> Wish:
         salt=caller.principal.scope.workspace_id,
         session=caller.session,
         keep=order.cached.keep,
+        is_one_of_many=caller.background is not None,
     )
     if (script := plan.script) is None:
         return wish
