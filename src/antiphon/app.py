@@ -130,7 +130,15 @@ class App:
             is_steady=self.settings.steady_prompts,
         )
         signing_key = self._secret.derive("thinking")
-        return Messages(self.catalog, self._metrics, self._books, signing_key, caching, self.media.reads)
+        return Messages(
+            self.catalog,
+            self._metrics,
+            self._books,
+            signing_key,
+            caching,
+            self.media.reads,
+            self.settings,
+        )
 
     def _routes(self, messages: Messages) -> list[Route]:
         return [

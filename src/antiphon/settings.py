@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, description="Calls that the engine runs at once; by default what it says of itself."
     )
+    temperature_scale: float = Field(
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="What temperatures are multiplied by: agents ask for 1, and small models are steadier below it.",
+    )
     api_key: SecretStr | None = Field(None, description="An API key of your own, instead of one that is made.")
     admin_key: SecretStr | None = Field(None, description="An admin key of your own, instead of one that is made.")
     database_url: SecretStr | None = Field(
@@ -136,7 +142,10 @@ class Settings(BaseSettings):
     prices: dict[str, Price] = Field(
         {}, description="What tokens cost, by model; `*` in a name stands for anything. Others cost nothing."
     )
-    strict: bool = Field(False, description="Refuse unknown body fields and unknown betas, as the API does.")
+    strict: bool = Field(
+        False,
+        description="Refuse what the API does: unknown fields and betas, and thinking that a model does not do.",
+    )
     cache_min_tokens: int = Field(
         512, ge=1, description="Tokens that a prefix with a breakpoint has to have to count as cached."
     )

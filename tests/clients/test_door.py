@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from antiphon.features.batches import routes as batches_routes
 from antiphon.features.files import routes as files_routes
+from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.world import API_KEY, HEADERS, World, ask
 
 OLD, NEW = "2023-06-01", "2026-10-21"
@@ -121,7 +125,7 @@ async def test_models_in_pages():
     assert (first["has_more"], first["first_id"], first["last_id"]) == (True, "echo", "lorem")
     assert [m["id"] for m in second["data"]] == ["slow", "fail-N"]
     assert ([m["id"] for m in back["data"]], back["has_more"]) == (["lorem"], True)
-    assert (len(everything["data"]), everything["has_more"]) == (9, False)
+    assert (len(everything["data"]), everything["has_more"]) == (10, False)
 
 
 @pytest.mark.parametrize(
@@ -262,3 +266,39 @@ async def test_metrics_count_requests_and_tokens():
             text = await reply.text()
     assert 'antiphon_requests_total{route="/v1/messages",status="200"} 1.0' in text
     assert 'antiphon_tokens_total{direction="output",model="echo"} 2.0' in text
+
+
+@pytest.mark.parametrize(("fields", "expected"), [({}, 0.5), ({"temperature": 0.4}, 0.2), ({"temperature": 0}, 0.0)])
+async def test_temperatures_are_multiplied_by_what_the_operator_says(fields: dict[str, Any], expected: float):
+    engine = ScriptedEngine()
+    async with World(engine, temperature_scale=0.5) as world:
+        engine.say("Hi")
+        await world.post("/v1/messages", ask(model="scripted", **fields))
+        engine.say("Hi")
+        prompt = {"model": "scripted", "prompt": "\n\nHuman: Hi\n\nAssistant:", "max_tokens_to_sample": 9}
+        await world.post("/v1/complete", prompt | fields)
+    assert [wish.sampling.temperature for wish in engine.wishes] == [expected] * 2
+
+
+def statuses_on_one_connection(url: str, keys: Sequence[str]) -> list[int]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    connection.connect()
+    at, statuses = connection.sock.getsockname(), []
+    for key in keys:
+        connection.request(
+            "GET", "/v1/models", headers={"anthropic-version": NEW} | ({"x-api-key": key} if key else {})
+        )
+        reply = connection.getresponse()
+        reply.read()
+        statuses.append(reply.status)
+    assert connection.sock.getsockname() == at
+    connection.close()
+    return statuses
+
+
+async def test_a_connection_whose_key_changes_is_asked_anew():
+    """What the server remembers of the key before is of no use to the next."""
+    async with World() as world:
+        keys = [API_KEY, "wrong", API_KEY, "", API_KEY]
+        statuses = await asyncio.to_thread(statuses_on_one_connection, world.url, keys)
+    assert statuses == [200, 401, 200, 401, 200]

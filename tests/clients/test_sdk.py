@@ -43,7 +43,7 @@ async def test_models_list_and_retrieve():
     async with World() as world, world.sdk() as client:
         models = [model async for model in client.models.list(limit=2)]
         echo = await client.models.retrieve("claude-sonnet-5")
-    names = ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "json", "citer"]
+    names = ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "adaptive", "json", "citer"]
     assert [model.id for model in models] == names
     assert (echo.id, echo.max_input_tokens, echo.line, echo.lifecycle) == ("echo", 200_000, None, "active")
     assert [model.id for model in models if model.capabilities and model.capabilities.image_input.supported] == ["echo"]

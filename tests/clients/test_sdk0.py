@@ -28,7 +28,7 @@ async def test_the_0x_sdk_gets_answers(sdk0_python: Path):
         "completed": ["one two", "stop_sequence"],
         "chunks": ["one two", "stop_sequence"],
         "batch": [[["one", "one two three"]], True, "message_batch_deleted"],
-        "models": ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "json", "citer"],
+        "models": ["echo", "lorem", "slow", "fail-N", "down", "tool-caller", "thinker", "adaptive", "json", "citer"],
         "files": ["upload", "a.txt"],
         "file": [True, "text/plain", 19, False],
         "deleted": [True, "file_deleted", "file_not_downloadable"],

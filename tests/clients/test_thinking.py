@@ -7,12 +7,14 @@ from anthropic.types import Message
 
 from antiphon.engines.fake import FakeEngine
 from antiphon.turn.chat import Chat
-from antiphon.turn.formats.table import GENERAL
-from antiphon.turn.pieces import Prompt
+from antiphon.turn.formats.table import FORMATS, GENERAL
+from antiphon.turn.kinds import ALWAYS_THINKING
+from antiphon.turn.pieces import Piece, Prompt, Stop
 from antiphon.turn.script import script_of
 from antiphon.turn.signature import Signer
 from antiphon.wire.parse import parse_message
 from antiphon.wire.versions import Version
+from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.world import ADMIN_KEY, World, ask
 from tests.unit.wire.requests import assistant, call, encode, result, says, system, text, tool, user
 
@@ -242,3 +244,38 @@ async def test_a_reply_to_demanded_thinking_begins_with_a_block_that_can_be_sent
         after = await client.messages.create(**again)
     assert (thought.type, thought.thinking) == ("thinking", "")
     assert [block.type for block in after.content] == ["thinking", "text"]
+
+
+HARMONY = next(form for form in FORMATS if form.name == "harmony")
+THOUGHT_IN_CHANNELS = "<|channel|>analysis<|message|>A greeting."
+ANSWER = "<|end|><|start|>assistant<|channel|>final<|message|>"
+
+
+def in_channels() -> ScriptedEngine:
+    return ScriptedEngine(window=9000, form=HARMONY, thinking=ALWAYS_THINKING)
+
+
+@pytest.mark.parametrize(
+    ("fields", "types"),
+    [({}, ["text"]), ({"thinking": ADAPTIVE}, ["thinking", "text"])],
+    ids=["not asked for", "adaptive"],
+)
+async def test_what_a_model_thinks_in_channels_is_no_text(fields: dict[str, Any], types: list[str]):
+    engine = in_channels()
+    async with World(engine) as world:
+        engine.say(THOUGHT_IN_CHANNELS, ANSWER, "Hello.")
+        _, message = await world.post("/v1/messages", ask("Hi", model="scripted", max_tokens=3000, **fields))
+    assert [block["type"] for block in message["content"]] == types
+    assert message["content"][-1]["text"] == "Hello."
+
+
+async def test_thinking_in_channels_ends_at_its_budget_with_the_channel_of_the_answer():
+    engine = in_channels()
+    async with World(engine) as world:
+        engine.feed([Piece(THOUGHT_IN_CHANNELS, 1024)])
+        engine.feed([Piece("Hello.", 1025)], [Piece("", 1026, stop=Stop("end"))])
+        request = ask("Hi", model="scripted", thinking=ENABLED, max_tokens=3000)
+        _, message = await world.post("/v1/messages", request)
+    assert [block["type"] for block in message["content"]] == ["thinking", "text"]
+    assert (message["content"][0]["thinking"], message["content"][1]["text"]) == ("A greeting.", "Hello.")
+    assert engine.wishes[1].opening == THOUGHT_IN_CHANNELS + ANSWER

@@ -174,6 +174,24 @@ ONLY_MESSAGES = [
     ),
 ]
 
+REPLACED = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+KINDS = [
+    ("adaptive", {"thinking": ENABLED}, f'"thinking.type.enabled" is not supported for this model. {REPLACED}'),
+    (
+        "adaptive",
+        {"thinking": {"type": "disabled"}},
+        f'"thinking.type.disabled" is not supported for this model. {REPLACED}',
+    ),
+    ("adaptive", {"thinking": {"type": "adaptive"}}, None),
+    ("lorem", {"thinking": {"type": "adaptive"}}, "adaptive thinking is not supported on this model"),
+    ("lorem", {"thinking": ENABLED}, "'lorem' does not support thinking."),
+    ("lorem", {"thinking": {"type": "disabled"}}, None),
+    ("lorem", {"output_config": {"effort": "low"}}, "This model does not support the effort parameter."),
+    ("thinker", {"thinking": ENABLED, "output_config": {"effort": "low"}}, None),
+    ("thinker", {"thinking": {"type": "between_tools"}}, None),
+]
+"""Model, what is asked of it, and what strict servers say to that; None where the model does it."""
+
 EVERYWHERE = [*TOOLS, *CHOICE, *DEFERRAL, *PAIRS, *THINKING]
 
 
@@ -198,3 +216,26 @@ async def test_a_reference_that_leads_nowhere_has_its_code():
     async with World() as world:
         _, answer = await world.post("/v1/messages", says(*found("x"), tools=[SEARCH, tool()]))
     assert answer["error"]["details"] == {"error_code": "tool_reference_unresolved"}
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_kinds_of_thinking_that_a_model_does_not_do_are_refused_only_when_strict(path: str):
+    requests = [body(**{"model": model, "max_tokens": 1100} | fields) for model, fields, _ in KINDS]
+    if path.endswith("count_tokens"):
+        requests = [{key: value for key, value in request.items() if key != "max_tokens"} for request in requests]
+    async with World() as lenient, World(strict=True) as strict:
+        served = [await lenient.post(path, request) for request in requests]
+        answers = [await strict.post(path, request) for request in requests]
+    assert {status for status, _ in served} == {200}
+    told = [None if status == 200 else answer["error"]["message"] for status, answer in answers]
+    assert told == [words for _, _, words in KINDS]
+    assert {status for status, _ in answers} == {200, 400}
+
+
+async def test_the_models_say_which_kinds_they_do():
+    async with World() as world, world.sdk() as client:
+        told: Any = {model: (await client.models.retrieve(model)).capabilities for model in ("adaptive", "lorem")}
+    kinds = {model: told[model].thinking.to_dict()["types"] for model in told}
+    assert {kind for kind, does in kinds["adaptive"].items() if does["supported"]} == {"adaptive"}
+    assert {kind for kind, does in kinds["lorem"].items() if does["supported"]} == {"disabled"}
+    assert [told[model].effort.supported for model in ("adaptive", "lorem")] == [True, False]

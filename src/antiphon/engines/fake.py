@@ -7,7 +7,7 @@ costs the API's models.
 import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from itertools import cycle, islice, takewhile, zip_longest
@@ -18,6 +18,7 @@ from antiphon.engines.protocol import EngineModel
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.citations import Sources
 from antiphon.turn.formats.written import HERMES
+from antiphon.turn.kinds import ALL_THINKING, NO_THINKING, Kinds
 from antiphon.turn.marks import label
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
 from antiphon.turn.pixels import num_tokens
@@ -28,7 +29,11 @@ NUM_SLOTS = 32
 WINDOW = 200_000
 SLOW_PACE_S = 0.02
 _MAX_BURST = 64
-_NAMES = ("echo", "lorem", "slow", "down", "tool-caller", "thinker", "json", "citer")
+_NAMES = ("echo", "lorem", "slow", "down", "tool-caller", "thinker", "adaptive", "json", "citer")
+_THINKING: Mapping[str, Kinds] = {
+    **dict.fromkeys(("echo", "tool-caller", "thinker", "json"), ALL_THINKING),
+    "adaptive": frozenset({"adaptive"}),
+}
 _LOREM = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore "
     "magna aliqua"
@@ -54,8 +59,7 @@ class FakeEngine:
         self._salts: deque[str] = deque(maxlen=NUM_SLOTS)
 
     async def models(self) -> tuple[EngineModel, ...]:
-        thinkers = ("echo", "tool-caller", "thinker", "json")
-        models = [_model(name, accepts_thinking=name in thinkers, sees=name == "echo") for name in _NAMES]
+        models = [_model(name, _THINKING.get(name, NO_THINKING), sees=name == "echo") for name in _NAMES]
         return (*models[:3], _fail(), *models[3:])
 
     async def prepare(self, model: str, chat: Chat) -> Prompt:
@@ -106,13 +110,13 @@ class FakeEngine:
         return best
 
 
-def _model(name: str, *, accepts_thinking: bool = False, sees: bool = False) -> EngineModel:
+def _model(name: str, thinking: Kinds, *, sees: bool) -> EngineModel:
     return EngineModel(
         name,
         WINDOW,
         counts_exactly=True,
         num_slots=NUM_SLOTS,
-        accepts_thinking=accepts_thinking,
+        thinking=thinking,
         sees=sees,
         keeps_to_grammars=True,
     )
@@ -180,7 +184,8 @@ def _text(model: str, chat: Chat, wish: Wish) -> str | None:
         return json.dumps({"text": said})
     if model == "citer" and chat.sources.sources:
         return _cited(chat.sources)
-    return f"<think>\nThe user says: {said}\n</think>\n\n{said}" if model == "thinker" and chat.thinks else said
+    thinks = model == "adaptive" or (model == "thinker" and chat.thinks)
+    return f"<think>\nThe user says: {said}\n</think>\n\n{said}" if thinks else said
 
 
 def _call(tool: OfferedTool) -> str:

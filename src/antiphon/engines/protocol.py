@@ -7,6 +7,7 @@ from typing import Protocol
 
 from antiphon.turn.chat import Chat
 from antiphon.turn.formats.table import GENERAL, Format
+from antiphon.turn.kinds import NO_THINKING, Kinds
 from antiphon.turn.pieces import Piece, Prompt, Wish
 
 
@@ -22,8 +23,8 @@ class EngineModel:
     counts_exactly: bool
     num_slots: int
     created_at: float = 0.0
-    accepts_thinking: bool = False
-    """Whether `thinking` may be asked for."""
+    thinking: Kinds = NO_THINKING
+    """The kinds of thinking that it does as they are asked for."""
     sees: bool = False
     """Whether it takes the pictures of a chat; otherwise they are described to it in words."""
     keeps_to_grammars: bool = False
@@ -31,6 +32,10 @@ class EngineModel:
     form: Format = GENERAL
     """How the model writes calls and thinking."""
     also: re.Pattern[str] | None = None
+
+    @property
+    def thinks(self) -> bool:
+        return "adaptive" in self.thinking
 
     def named(self, name: str) -> "EngineModel":
         return replace(self, name=name)

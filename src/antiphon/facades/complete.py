@@ -9,7 +9,7 @@ from antiphon.core.ids import new_id
 from antiphon.encode.collect import collect
 from antiphon.encode.sse import PING, frame
 from antiphon.features.messages.callers import caller_of
-from antiphon.features.messages.service import Messages, sampling_of
+from antiphon.features.messages.service import Messages
 from antiphon.features.messages.serving import Order, Reply
 from antiphon.turn.chat import chat_of_completion
 from antiphon.web.body import MESSAGES_LIMIT_BYTES
@@ -30,7 +30,7 @@ def routes(messages: Messages) -> list[Route]:
             request = parse_complete(body, call.version, strict=call.shared.settings.strict)
             call.outcome.model = request.model
             model = messages.resolve(call.principal, request.model)
-            async with messages.call(caller_of(call), model, _order(request)) as reply:
+            async with messages.call(caller_of(call), model, _order(messages, request)) as reply:
                 call.more_headers = reply.headers
                 try:
                     await _send(call, reply, is_streamed=bool(request.stream))
@@ -50,11 +50,11 @@ async def _send(call: Call, reply: Reply, *, is_streamed: bool) -> None:
         await call.reply_json(completion.chunk(text, message.stop_reason, message.stop_sequence))
 
 
-def _order(request: CompleteRequest) -> Order:
+def _order(messages: Messages, request: CompleteRequest) -> Order:
     stops = (_HUMAN, *(request.stop_sequences or ()))
     return Order(
         chat_of_completion(request.prompt),
-        sampling_of(request),
+        messages.sampling_of(request),
         request.max_tokens_to_sample,
         stops,
         bool(request.stream),

@@ -22,6 +22,7 @@ from antiphon.wire.content import (
     ToolUseBlock,
 )
 from antiphon.wire.conversation import Turn
+from antiphon.wire.options import Effort
 from antiphon.wire.prompt import turns_of
 from antiphon.wire.request import CountRequest, MessageRequest
 from antiphon.wire.results import ServerToolUseBlock
@@ -63,6 +64,8 @@ class Chat(NamedTuple):
     """Those that may be called now: some of `tools`, and others that the conversation has found."""
     thinks: bool | None = None
     """Whether the model should think, where its template leaves the choice; None to let the template decide."""
+    effort: Effort | None = None
+    """How hard, if the client has said."""
     sources: Sources = NO_SOURCES
     """What the reply may cite."""
     mark: str = ""
@@ -82,12 +85,22 @@ def chat_of(request: MessageRequest | CountRequest, signer: Signer, attachments:
     turns = [turn for turn in turns if turn.text or turn.calls or turn.role not in ("system", "assistant")]
     said, prefill = _split_prefill(turns)
     may_call = tuple(offer.callable.values())
-    return Chat(said, prefill, offer.shown, may_call, _thinks(request, said), reader.sources, attachments.mark)
+    thinks, effort = _thinks(request, said), effort_of(request)
+    return Chat(said, prefill, offer.shown, may_call, thinks, effort, reader.sources, attachments.mark)
 
 
 def chat_of_completion(prompt: str) -> Chat:
     """The chat of a Text Completions prompt."""
     return Chat(*_split_prefill([ChatTurn(role, text) for role, text in turns_of(prompt)]))
+
+
+def effort_of(request: MessageRequest | CountRequest) -> Effort | None:
+    """The last word on it: a system message within the conversation may change what the request began with."""
+    if request.is_plain:
+        return None
+    configs = [request.output_config, *(message.output_config for message in request.messages)]
+    efforts: list[Effort] = [config.effort for config in configs if config and config.effort]
+    return efforts[-1] if efforts else None
 
 
 def _thinks(request: MessageRequest | CountRequest, turns: Sequence[ChatTurn]) -> bool:

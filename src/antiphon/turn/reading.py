@@ -105,8 +105,7 @@ class Reading:
         """Note how many tokens were thought so far. At the end of its budget the model has to close its thinking."""
         budget = self._script.thinking.budget
         if budget is not None and num_thinking >= budget and self.is_thinking and not self._is_stopped:
-            closer = self._script.form.thinking[0].closer + "\n\n"
-            self.read(closer)
+            self.read(self._script.form.closing)
             self.is_thinking = False
             self.asked = Asked("".join(self._text))
 

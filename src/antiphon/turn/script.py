@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from antiphon.turn.chat import effort_of
 from antiphon.turn.citations import NO_SOURCES, Sources
 from antiphon.turn.formats.table import GENERAL, Format
 from antiphon.turn.pieces import Grammar
@@ -64,7 +65,8 @@ def script_of(
     offer = offer_of(request)
     schema = document_of(request)
     thinking = _thinking(request, signer)
-    if not (offer.callable or schema is not None or thinks or thinking.is_demanded or sources.sources):
+    is_read = offer.callable or form.always or thinks or thinking.is_demanded
+    if not is_read and schema is None and not sources.sources:
         return None
     return Script(offer, form, thinking, opening_of(offer, form), document=schema, sources=sources)
 
@@ -80,7 +82,7 @@ def _thinking(request: MessageRequest, signer: Signer) -> Thinking:
     if wanted is None or wanted.type == "disabled":
         return Thinking()
     is_demanded = wanted.type == "enabled"
-    budget = wanted.budget_tokens if wanted.type == "enabled" else _BUDGETS[effort_of(request)]
+    budget = wanted.budget_tokens if wanted.type == "enabled" else _BUDGETS[effort_of(request) or "high"]
     if getattr(wanted, "display", None) == "omitted":
         return Thinking("omitted", budget, is_demanded, signer.seal)
     return Thinking("shown", budget, is_demanded, signer.sign)
@@ -88,13 +90,6 @@ def _thinking(request: MessageRequest, signer: Signer) -> Thinking:
 
 _BUDGETS: Mapping[Effort, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None}
 """How many tokens a model may think that is left to judge for itself."""
-
-
-def effort_of(request: MessageRequest) -> Effort:
-    """The last word on it: a system message within the conversation may change what the request began with."""
-    configs = [request.output_config, *(message.output_config for message in request.messages)]
-    efforts: list[Effort] = [config.effort for config in configs if config and config.effort]
-    return efforts[-1] if efforts else "high"
 
 
 def opening_of(offer: Offer, form: Format) -> str:

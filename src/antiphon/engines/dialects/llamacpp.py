@@ -15,6 +15,7 @@ from antiphon.core.errors import ApiError, Kind, internal, invalid
 from antiphon.engines.dialects.listing import created_at, rows
 from antiphon.engines.dialects.llamacpp_pictures import NO_WIDTH, Eyes, Seen, marker_of, numbered, seen_in
 from antiphon.engines.dialects.messages import Guard, messages_of, tools_of, written
+from antiphon.engines.dialects.thinking import Thinking, thinking_of
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.protocol import EngineModel, later, silent
 from antiphon.engines.saved import SavedPrompts
@@ -69,10 +70,9 @@ class _Habits:
     system_turns: SystemTurns
     controls: re.Pattern[str] | None
     form: Format
-    switches_thinking: bool
-    """Whether the template can be told to think or not."""
-    thinks: bool
-    """Whether the template has a place for thinking."""
+    thinking: Thinking
+    preserved: list[str]
+    """The control tokens that say something in what the model writes; the server leaves out all others."""
     sees: bool
 
 
@@ -113,7 +113,7 @@ class LlamaCpp:
                 counts_exactly=True,
                 num_slots=int(props["total_slots"]),
                 created_at=created_at(row),
-                accepts_thinking=habits.thinks,
+                thinking=habits.thinking.kinds,
                 sees=habits.sees,
                 keeps_to_grammars=True,
                 form=habits.form,
@@ -147,8 +147,8 @@ class LlamaCpp:
     def _request(self, habits: _Habits, chat: Chat, guard: Guard) -> dict[str, Any]:
         """What the template is asked to render."""
         request: dict[str, Any] = {"add_generation_prompt": True}
-        if habits.switches_thinking:
-            request["chat_template_kwargs"] = {"enable_thinking": bool(chat.thinks)}
+        if told := habits.thinking.told(chat):
+            request["chat_template_kwargs"] = told
         if habits.form.knows_tools:
             if chat.tools:
                 request["tools"] = tools_of(chat, guard)
@@ -162,6 +162,8 @@ class LlamaCpp:
         num_counted = min(num_opening, wish.max_tokens) if wish.is_opening_counted else 0
         wish = wish._replace(max_tokens=wish.max_tokens - num_counted)
         body = completion(given, wish)
+        if preserved := (await self._learn()).preserved:
+            body["preserved_tokens"] = preserved
         slots = await self._open_slots()
         async with (
             slots.hold(prompt.tokens, wish) as held,
@@ -241,11 +243,16 @@ class LlamaCpp:
             bos_ids = await self._tokenize([""], add_special=True) if marker else []
             controls = control_pattern({bos, eos, marker} | await self._control_tokens())
             system_turns = await self._probe_system_turns()
-            switches_thinking = "enable_thinking" in template
             form = format_of(template)
-            thinks = any(tag.opener.strip() in template for tag in form.thinking)
             self._habits = _Habits(
-                bos, bos_ids, system_turns, controls, form, switches_thinking, thinks, sees=bool(marker)
+                bos,
+                bos_ids,
+                system_turns,
+                controls,
+                form,
+                thinking_of(template, form),
+                preserved=sorted(set(controls.findall(form.words)) - {eos}) if controls else [],
+                sees=bool(marker),
             )
         return self._habits
 

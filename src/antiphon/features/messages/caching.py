@@ -16,12 +16,15 @@ from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.reuse import NOTHING_KEPT, Kept, num_common
 from antiphon.turn.steady import steady
 from antiphon.wire.fields import JsonObject
+from antiphon.wire.options import Effort
 from antiphon.wire.request import MessageRequest, PromptRequest
 
 MAX_ENTRIES = 20_000
 MAX_MESSAGES = 5_000
 """Of calls that have asked for diagnostics: how many are remembered."""
 
+_Habit = tuple[str, bool | None, Effort | None]
+"""A model, and how it is to think: what the end of a prompt depends on."""
 _TTL_S = {"5m": 300.0, "1h": 3600.0}
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,7 +94,7 @@ class Caching:
         self._nothing = Cached(Kept(tells_all=tells_all))
         self._entries: Recent[tuple[str, bytes], Entry] = Recent(MAX_ENTRIES)
         self._places: Recent[tuple[str, bytes], tuple[int, int]] = Recent(MAX_ENTRIES)
-        self._tails: dict[tuple[str, bool | None], int] = {}
+        self._tails: dict[_Habit, int] = {}
         self._messages: Recent[tuple[str, str], Asked] = Recent(MAX_MESSAGES)
 
     def steady(self, request: R) -> R:
@@ -223,10 +226,12 @@ class _Measure:
         chat = self._counted.chat
         if chat.prefill or not self._tokens:
             return 1
-        tails, key = self._caching._tails, (self._model.id, chat.thinks)  # pyright: ignore[reportPrivateUsage]
+        tails = self._caching._tails  # pyright: ignore[reportPrivateUsage]
+        key: _Habit = (self._model.id, chat.thinks, chat.effort)
         if key not in tails:
+            like = Chat((), thinks=chat.thinks, effort=chat.effort)
             turns = (ChatTurn("user", "x"), ChatTurn("assistant", "y"), ChatTurn("user", "z"))
-            first, later = [await self._tokens_of(Chat(turns[:num], thinks=chat.thinks)) for num in (1, 3)]
+            first, later = [await self._tokens_of(like._replace(turns=turns[:num])) for num in (1, 3)]
             tails[key] = len(first) - num_common(first, later)
         return max(1, tails[key])
 

@@ -13,8 +13,9 @@ from antiphon.features.messages.context import Counted, edited
 from antiphon.features.messages.serving import Means, Order, Placed, Serving
 from antiphon.limits.headers import Headers
 from antiphon.media.reading import Audience, Media
+from antiphon.settings import Settings
 from antiphon.telemetry.metrics import Metrics
-from antiphon.turn import enforced, replay, unserved
+from antiphon.turn import enforced, kinds, replay, unserved
 from antiphon.turn.attachments import NO_ATTACHMENTS, Attachments
 from antiphon.turn.chat import chat_of
 from antiphon.turn.citations import Sources
@@ -34,7 +35,14 @@ class Count(NamedTuple):
 
 class Messages:
     def __init__(
-        self, catalog: Catalog, metrics: Metrics, books: Books, signing_key: bytes, caching: Caching, media: Media
+        self,
+        catalog: Catalog,
+        metrics: Metrics,
+        books: Books,
+        signing_key: bytes,
+        caching: Caching,
+        media: Media,
+        settings: Settings,
     ) -> None:
         self._means = Means(books, metrics, caching)
         self._catalog = catalog
@@ -42,13 +50,15 @@ class Messages:
         self._signing_key = signing_key
         self._caching = caching
         self._media = media
+        self._strict = settings.strict
+        self._temperature_scale = settings.temperature_scale
 
     async def count(self, principal: Principal, request: CountRequest) -> tuple[Count, Headers]:
         """The prompt's tokens, and the rate limit headers of the reply."""
         model = self.resolve(principal, request.model)
         request = self._caching.steady(request)
         signer = self._signer(principal)
-        _check(request, signer)
+        self._check(request, model, signer)
         headers = await self._books.count(principal, model)
         attachments = await self._attachments(principal, request, model)
         read = await edited(request, _counter(signer, model, attachments))
@@ -85,13 +95,13 @@ class Messages:
     async def _order(self, principal: Principal, request: MessageRequest, model: Model) -> Order:
         request = self._caching.steady(request)
         signer = self._signer(principal)
-        _check(request, signer)
+        self._check(request, model, signer)
         attachments = await self._attachments(principal, request, model)
         count = _counter(signer, model, attachments)
         read = await edited(request, count)
         return Order(
             read.counted.chat,
-            sampling_of(request),
+            self.sampling_of(request),
             request.max_tokens,
             request.stop_sequences or (),
             bool(request.stream),
@@ -99,6 +109,21 @@ class Messages:
             read.counted.prompt,
             read.applied,
             await self._caching.look(principal.scope.workspace_id, model, read.request, read.counted, count),
+        )
+
+    def _check(self, request: MessageRequest | CountRequest, model: Model, signer: Signer) -> None:
+        """Raises 400 for what only this server, its model, or its own keys can find wrong."""
+        unserved.check(request)
+        if self._strict:
+            kinds.check(request, model.spec.thinking, model.id)
+        enforced.check(request)
+        replay.check(request, signer)
+
+    def sampling_of(self, request: MessageRequest | CompleteRequest) -> Sampling:
+        """Temperature is passed on as it is, unless the operator wants it lower (decision 0005)."""
+        temperature = 1.0 if request.temperature is None else request.temperature
+        return Sampling(
+            temperature * self._temperature_scale, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None
         )
 
     async def _attachments(self, principal: Principal, request: PromptRequest, model: Model) -> Attachments:
@@ -112,13 +137,6 @@ class Messages:
         return Signer(self._signing_key, principal.scope.workspace_id)
 
 
-def _check(request: MessageRequest | CountRequest, signer: Signer) -> None:
-    """Raises 400 for what only this server, or only its own keys, can find wrong."""
-    unserved.check(request)
-    enforced.check(request)
-    replay.check(request, signer)
-
-
 def _counter(
     signer: Signer, model: Model, attachments: Attachments
 ) -> Callable[[MessageRequest | CountRequest], Awaitable[Counted]]:
@@ -130,7 +148,7 @@ def _counter(
 
 
 def _script(signer: Signer, request: MessageRequest, model: Model, sources: Sources) -> Script | None:
-    return script_of(request, model.spec.form, signer, thinks=model.spec.accepts_thinking, sources=sources)
+    return script_of(request, model.spec.form, signer, thinks=model.spec.thinks, sources=sources)
 
 
 def _session_of(request: MessageRequest) -> str:
@@ -140,9 +158,3 @@ def _session_of(request: MessageRequest) -> str:
 
 _MAX_TOP_K = 2**31 - 1
 """More than any vocabulary has, and what engines can still hold."""
-
-
-def sampling_of(request: MessageRequest | CompleteRequest) -> Sampling:
-    """Temperature is passed on as it is (decision 0005)."""
-    temperature = 1.0 if request.temperature is None else request.temperature
-    return Sampling(temperature, request.top_p, min(request.top_k or 0, _MAX_TOP_K) or None)

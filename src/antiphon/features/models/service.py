@@ -4,6 +4,7 @@ from typing import Any
 
 from antiphon.core.clock import rfc3339
 from antiphon.engines.catalog import Catalog, Model
+from antiphon.turn.kinds import ALL_THINKING
 
 
 def _support(supported: bool, **details: Any) -> dict[str, Any]:
@@ -29,8 +30,8 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _capabilities(model: Model) -> dict[str, Any]:
-    thinking = model.spec.accepts_thinking
-    nothing = _support(False)
+    kinds = model.spec.thinking
+    thinks, nothing = _support(model.spec.thinks), _support(False)
     return {
         "batch": _support(True),
         "citations": _support(True),
@@ -38,16 +39,8 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "image_input": _support(model.spec.sees),
         "pdf_input": _support(True),
         "structured_outputs": _support(model.spec.keeps_to_grammars),
-        "effort": _support(False, low=nothing, medium=nothing, high=nothing, xhigh=nothing, max=nothing),
-        "thinking": _support(
-            thinking,
-            types={
-                "adaptive": _support(thinking),
-                "between_tools": _support(thinking),
-                "disabled": _support(True),
-                "enabled": _support(thinking),
-            },
-        ),
+        "effort": _support(model.spec.thinks, low=thinks, medium=thinks, high=thinks, xhigh=thinks, max=thinks),
+        "thinking": _support(model.spec.thinks, types={kind: _support(kind in kinds) for kind in sorted(ALL_THINKING)}),
         "context_management": _support(
             True,
             clear_thinking_20251015=_support(True),

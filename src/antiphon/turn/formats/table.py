@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from antiphon.turn.formats import tags, written
-from antiphon.turn.formats.tags import THINK, Tag, noise, thinking
+from antiphon.turn.formats.tags import CALLS, THINK, Tag, noise, thinking
 from antiphon.turn.formats.written import HERMES, Shape
 
 
@@ -24,10 +24,35 @@ class Format(NamedTuple):
     """What is read even if no tools are offered."""
     knows_tools: bool = True
     """Whether the template shows offered tools to the model. If not, `written.write_tools` does."""
+    answer: str = ""
+    """What ends thinking and begins the answer, where thinking is not in tags."""
+
+    @property
+    def closing(self) -> str:
+        """What ends thinking before its time."""
+        return self.answer or self.thinking[0].closer + "\n\n"
+
+    @property
+    def words(self) -> str:
+        """All that is looked for in what its models write, and all that they are made to write."""
+        tags = (*self.thinking, *self.always, *self.calls, *CALLS)
+        openers = [word for tag in tags for word in (tag.opener, tag.closer)]
+        return "\n".join((*self.markers, *self.shape, self.answer, *openers))
+
+    def thinks(self, template: str) -> bool:
+        """Whether a model with this template has a place for thinking."""
+        return bool(self.answer) or any(tag.opener.strip() in template for tag in self.thinking)
 
 
 FORMATS = (
-    Format("harmony", ("<|channel|>", "<|message|>"), written.HARMONY, (), always=tags.CHANNELS),
+    Format(
+        "harmony",
+        ("<|channel|>", "<|message|>"),
+        written.HARMONY,
+        (),
+        always=tags.CHANNELS,
+        answer="<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
     Format(
         "kimi-k3",
         ("<|open|>", "<|sep|>"),
