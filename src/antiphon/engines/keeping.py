@@ -35,7 +35,7 @@ def saved_prompts(
         folder,
         (settings.kv_mib or mib) << 20,
         clock,
-        model=f"{digest_of(model)} {engine} {plan.window}",
+        model=f"{digest_of(model)} {engine} {plan.window} {plan.flash}",
         is_lasting=settings.kv_dir is not None,
     )
 

@@ -6,6 +6,7 @@ It imports nothing of Antiphon's but this file, so that it starts fast; it never
 import importlib
 import json
 import os
+import platform
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any, TypedDict
 
 _PR_SET_PDEATHSIG = 1
 _KEEP_BATCH = 2048  # llama.cpp's own, for devices that compute it in a moment
+_SLOW_IN_FLASH = ("x86_64", "AMD64")  # decision 0037
 _QUIET = 2  # warnings and errors; the key is logged from 4 on
 
 
@@ -100,13 +102,16 @@ def _serve(config: Config) -> Any:
     params.kv_unified = params.ui = params.fit_params = False
     params.verbosity = _QUIET
     params.n_batch = params.n_ubatch = config["num_batch"]
+    flash = config["flash"]
     if len(xllamacpp.get_device_info()) > 1:  # more than the CPU
         params.n_batch = params.n_ubatch = _KEEP_BATCH
+    elif flash is None and platform.machine() in _SLOW_IN_FLASH:
+        flash = False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
     params.cache_idle_slots = False  # each slot has its own window: nothing pushes out what lies in an idle one
-    if config["flash"] is not None:
-        params.flash_attn_type = int(config["flash"])
+    if flash is not None:
+        params.flash_attn_type = int(flash)
     params.no_extra_bufts = not config["repacks"]
     if config["save_folder"]:
         params.slot_save_path = config["save_folder"] + os.sep

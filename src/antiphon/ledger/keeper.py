@@ -17,7 +17,7 @@ from antiphon.store.db import Database
 
 log = logging.getLogger("antiphon.ledger")
 
-LINGER_S = 0.5
+LINGER_S = 1.0
 NUM_TOGETHER = 1024
 _MAX_WAITING = 4_096
 """Calls held in memory while the database is away; the others wait in the journal."""

@@ -21,14 +21,8 @@ def rate_headers(
     inputs = _in_thousands(input_tokens, now_s) if input_tokens else None
     outputs = _in_thousands(output_tokens, now_s) if output_tokens else None
     is_input_scarcer = output_tokens is None or (input_tokens is not None and input_tokens <= output_tokens)
-    headers: tuple[Header, ...] = _written(_REQUESTS, *_exact(requests, now_s)) if requests else ()
-    if scarcer := inputs if is_input_scarcer else outputs:
-        headers += _written(_TOKENS, *scarcer)
-    if inputs:
-        headers += _written(_INPUT_TOKENS, *inputs)
-    if outputs:
-        headers += _written(_OUTPUT_TOKENS, *outputs)
-    return headers
+    of_tokens = _of_tokens(inputs, outputs, inputs if is_input_scarcer else outputs)
+    return _written(_REQUESTS, *_exact(requests, now_s)) + of_tokens if requests else of_tokens
 
 
 ROUNDING_S = 1e-6
@@ -60,10 +54,20 @@ _REQUESTS, _TOKENS, _INPUT_TOKENS, _OUTPUT_TOKENS = map(_names, ("requests", "to
 
 
 @lru_cache(maxsize=1024)
-def _written(names: _Names, limit: int, num_left: int, reset_s: int) -> tuple[Header, ...]:
+def _of_tokens(inputs: _Told | None, outputs: _Told | None, scarcer: _Told | None) -> tuple[Header, ...]:
     """Many replies of a second tell the same."""
-    values = (b"%d" % limit, b"%d" % num_left, rfc3339(reset_s).encode())
-    return tuple(zip(names, values, strict=True))
+    kinds = ((_TOKENS, scarcer), (_INPUT_TOKENS, inputs), (_OUTPUT_TOKENS, outputs))
+    return tuple(header for names, told in kinds if told for header in _written(names, *told))
+
+
+def _written(names: _Names, limit: int, num_left: int, reset_s: int) -> tuple[Header, ...]:
+    of_limit, of_left, of_reset = names
+    return (of_limit, b"%d" % limit), (of_left, b"%d" % num_left), (of_reset, _time(reset_s))
+
+
+@lru_cache(maxsize=64)
+def _time(at_s: int) -> bytes:
+    return rfc3339(at_s).encode()
 
 
 def whole_seconds(seconds: float) -> int:

@@ -11,6 +11,8 @@ _NUM_SWEPT = 64
 """Looked at in each sweep, which comes with every 16th call. A call brings in three at most, so the table shrinks to
 what is in use."""
 
+_MOST_FOUND = 1024
+
 Buckets = tuple[Bucket | None, Bucket | None, Bucket | None]
 """Requests, input tokens, output tokens."""
 
@@ -59,6 +61,8 @@ def _resized(bucket: Bucket | None, limit: int | None, now_s: float) -> Bucket |
 class Table:
     def __init__(self) -> None:
         self._accounts: OrderedDict[tuple[str, str, str], Account] = OrderedDict()
+        self._found: dict[tuple[int, str], tuple[Sequence[Party], list[Account]]] = {}
+        """What was found for parties, by which object they are; each change of an account makes it worthless."""
         self._num_calls = 0
 
     def __len__(self) -> int:
@@ -66,19 +70,28 @@ class Table:
 
     def accounts(self, parties: Sequence[Party], model_class: str, now_s: float) -> list[Account]:
         """Those of `parties` that have limits, in their order, with the limits that they have now."""
-        found: list[Account] = []
-        for party in parties:
-            rates = party.rates_of(model_class)
-            if rates is UNLIMITED or rates == UNLIMITED:
-                continue
-            key = (party.kind, party.id, model_class)
-            account = self._accounts.get(key)
-            if account is None:
-                account = self._accounts[key] = Account(party, rates, now_s)
-            elif account.rates != rates:
-                account.change(rates, now_s)
-            found.append(account)
+        known = self._found.get((id(parties), model_class))
+        if known and known[0] is parties:
+            return known[1]
+        found = [
+            self._account(party, rates, model_class, now_s)
+            for party in parties
+            if (rates := party.rates_of(model_class)) != UNLIMITED
+        ]
+        if len(self._found) >= _MOST_FOUND:
+            self._found.clear()
+        self._found[id(parties), model_class] = parties, found
         return found
+
+    def _account(self, party: Party, rates: Rates, model_class: str, now_s: float) -> Account:
+        key = (party.kind, party.id, model_class)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(party, rates, now_s)
+        elif account.rates != rates:
+            account.change(rates, now_s)
+            self._found.clear()
+        return account
 
     def sweep(self, now_s: float) -> None:
         """Now and then look at some, in turn, and forget those untouched. Nobody may hold one that no call runs on."""
@@ -90,5 +103,6 @@ class Table:
             key = next(iter(accounts))
             if accounts[key].is_untouched(now_s):
                 del accounts[key]
+                self._found.clear()
             else:
                 accounts.move_to_end(key)
