@@ -96,7 +96,7 @@ def test_a_wrong_line_is_one_sentence_and_nothing_is_sent(served: Served, tmp_pa
 
 
 def test_what_was_interrupted_goes_on_and_is_not_sent_twice(served: Served, tmp_path: Path):
-    lines = [{"custom_id": f"i{n}", "params": ask(model="slow", max_tokens=100)} for n in range(40)]
+    lines = [{"custom_id": f"i{n}", "params": ask(model="slow", max_tokens=300)} for n in range(40)]
     file = write(tmp_path / "p.jsonl", *lines)
     command = [sys.executable, "-m", "antiphon", "batch", "run", str(file), "--data-dir", str(folder_of(served))]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
