@@ -279,3 +279,12 @@ async def test_thinking_in_channels_ends_at_its_budget_with_the_channel_of_the_a
     assert [block["type"] for block in message["content"]] == ["thinking", "text"]
     assert (message["content"][0]["thinking"], message["content"][1]["text"]) == ("A greeting.", "Hello.")
     assert engine.wishes[1].opening == THOUGHT_IN_CHANNELS + ANSWER
+
+
+async def test_what_a_format_always_writes_around_a_reply_is_no_text():
+    form = next(form for form in FORMATS if form.name == "command-r7b")
+    engine = ScriptedEngine(form=form)
+    async with World(engine) as world:
+        engine.say("<|START_RESPONSE|>", "Hello.", "<|END_RESPONSE|>")
+        _, message = await world.post("/v1/messages", ask("Hi", model="scripted"))
+    assert [block["text"] for block in message["content"]] == ["Hello."]
