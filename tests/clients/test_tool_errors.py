@@ -187,6 +187,11 @@ KINDS = [
     ("lorem", {"thinking": ENABLED}, "'lorem' does not support thinking."),
     ("lorem", {"thinking": {"type": "disabled"}}, None),
     ("lorem", {"output_config": {"effort": "low"}}, "This model does not support the effort parameter."),
+    (
+        "lorem",
+        {"messages": [{"role": "system", "content": [], "output_config": {"effort": "low"}}, user("Hi")]},
+        "This model does not support the effort parameter.",
+    ),
     ("thinker", {"thinking": ENABLED, "output_config": {"effort": "low"}}, None),
     ("thinker", {"thinking": {"type": "between_tools"}}, None),
 ]

@@ -62,12 +62,7 @@ def _of_tokens(inputs: _Told | None, outputs: _Told | None, scarcer: _Told | Non
 
 def _written(names: _Names, limit: int, num_left: int, reset_s: int) -> tuple[Header, ...]:
     of_limit, of_left, of_reset = names
-    return (of_limit, b"%d" % limit), (of_left, b"%d" % num_left), (of_reset, _time(reset_s))
-
-
-@lru_cache(maxsize=64)
-def _time(at_s: int) -> bytes:
-    return rfc3339(at_s).encode()
+    return (of_limit, b"%d" % limit), (of_left, b"%d" % num_left), (of_reset, rfc3339(reset_s).encode())
 
 
 def whole_seconds(seconds: float) -> int:

@@ -62,7 +62,10 @@ class Table:
     def __init__(self) -> None:
         self._accounts: OrderedDict[tuple[str, str, str], Account] = OrderedDict()
         self._found: dict[tuple[int, str], tuple[Sequence[Party], list[Account]]] = {}
-        """What was found for parties, by which object they are; each change of an account makes it worthless."""
+        """What was found for parties, by the object that they are, which is held so that no other can take its id.
+
+        Each change of an account makes all of it worthless.
+        """
         self._num_calls = 0
 
     def __len__(self) -> int:
@@ -70,8 +73,7 @@ class Table:
 
     def accounts(self, parties: Sequence[Party], model_class: str, now_s: float) -> list[Account]:
         """Those of `parties` that have limits, in their order, with the limits that they have now."""
-        known = self._found.get((id(parties), model_class))
-        if known and known[0] is parties:
+        if known := self._found.get((id(parties), model_class)):
             return known[1]
         found = [
             self._account(party, rates, model_class, now_s)

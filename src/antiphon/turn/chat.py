@@ -96,11 +96,10 @@ def chat_of_completion(prompt: str) -> Chat:
 
 def effort_of(request: MessageRequest | CountRequest) -> Effort | None:
     """The last word on it: a system message within the conversation may change what the request began with."""
-    if request.is_plain:
-        return None
-    configs = [request.output_config, *(message.output_config for message in request.messages)]
-    efforts: list[Effort] = [config.effort for config in configs if config and config.effort]
-    return efforts[-1] if efforts else None
+    for message in reversed(request.messages):
+        if message.output_config and message.output_config.effort:
+            return message.output_config.effort
+    return request.output_config.effort if request.output_config else None
 
 
 def _thinks(request: MessageRequest | CountRequest, turns: Sequence[ChatTurn]) -> bool:

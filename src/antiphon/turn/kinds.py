@@ -3,6 +3,7 @@
 from typing import Literal
 
 from antiphon.core.errors import ApiError, invalid
+from antiphon.turn.chat import effort_of
 from antiphon.wire.request import CountRequest, MessageRequest
 
 ThinkingKind = Literal["enabled", "adaptive", "between_tools", "disabled"]
@@ -16,11 +17,9 @@ ALWAYS_THINKING: Kinds = frozenset({"enabled", "adaptive"})
 
 def check(request: MessageRequest | CountRequest, kinds: Kinds, model: str) -> None:
     """Raises 400, in the API's words, for a kind of thinking or an effort that `model` cannot be held to."""
-    if request.is_plain:
-        return
     if request.thinking and request.thinking.type not in kinds:
         raise _refused(request.thinking.type, kinds, model)
-    if "adaptive" not in kinds and request.output_config and request.output_config.effort:
+    if "adaptive" not in kinds and effort_of(request):
         raise invalid("This model does not support the effort parameter.")
 
 
