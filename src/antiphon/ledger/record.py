@@ -80,11 +80,10 @@ class Entry(NamedTuple):
 
     def as_row(self) -> tuple[Any, ...]:
         """Its values, in the order of COLUMNS."""
-        start, end = self
-        counts: tuple[int, ...] = end.counts
+        start, (_, latency_ms, first_token_ms, ending, counts) = self
+        facts = (latency_ms, first_token_ms, ending, self.minute, _context_window(counts))
         if max(counts) > _MOST or min(counts) < 0:
-            counts = tuple([max(0, min(count, _MOST)) for count in counts])
-        facts = (end.latency_ms, end.first_token_ms, end.ending, self.minute, _context_window(end.counts))
+            return (*start[:-1], *facts, *[max(0, min(count, _MOST)) for count in counts])
         return (*start[:-1], *facts, *counts)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -87,19 +87,21 @@ def _count(dialect: str) -> Any:
 _SUMS = ("num_requests", *Counts._fields)
 _COUNTS_FROM = len(COLUMNS) - len(Counts._fields)
 _MINUTE = COLUMNS.index("minute")
-_ORGANIZATION = COLUMNS.index("organization_id")
-_dimensions = itemgetter(*map(COLUMNS.index, DIMENSIONS))
+_KEY_OF_SUMS = ("hour", "organization_id", *DIMENSIONS)
+_whose = itemgetter(*map(COLUMNS.index, _KEY_OF_SUMS[1:]))
 
 
 def _hours(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """The sums of `rows`; in one order everywhere, so that two servers never wait for each other in a ring."""
-    sums: dict[tuple[Any, ...], Sequence[int]] = {}
+    alike: dict[tuple[Any, ...], list[tuple[int, ...]]] = {}
     for row in rows:
-        key = (row[_ORGANIZATION], row[_MINUTE] // MINUTES_PER_HOUR, *_dimensions(row))
-        counts = (1, *row[_COUNTS_FROM:])
-        before = sums.get(key)
-        sums[key] = list(map(add, before, counts)) if before else counts
-    return [dict(zip((*_OF_HOUR, *_SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)]
+        alike.setdefault((row[_MINUTE] // MINUTES_PER_HOUR, *_whose(row)), []).append(row[_COUNTS_FROM:])
+    return [_sum(key, alike[key]) for key in sorted(alike)]
+
+
+def _sum(key: tuple[Any, ...], counts: Sequence[tuple[int, ...]]) -> dict[str, Any]:
+    sums = (len(counts), *map(sum, zip(*counts, strict=True)))
+    return dict(zip((*_KEY_OF_SUMS, *_SUMS), (*key, *sums), strict=True))
 
 
 async def sums_of(
