@@ -14,10 +14,14 @@ _NUM_ITEMS = 64
 _NUM_ALONE = 16
 _NUM_UNCACHED = 2
 """The others are taken to last as long."""
-_NUM_TOKENS = 32
-"""Of each reply: what several slots gain is in writing, for two cores read a prompt no faster beside another."""
-_NUM_PREFIX_WORDS = 1_490
-"""Some 1,500 tokens. With eight slots, for a second of two cores makes more tokens of eight replies than of four."""
+_NUM_TOKENS = 64
+"""Of each reply, at most: two sentences take 40."""
+_NUM_PREFIX_WORDS = 1_330
+"""Some 1,500 tokens."""
+_NUM_SLOTS = 32
+"""What several slots gain is in writing: the more replies in one step of the engine, the less each token costs."""
+_POLL_S = 0.5
+"""A client that asks twenty times a second takes as much of two cores as a slot does."""
 _WORDS = "the lighthouse keeper wrote down every ship that passed along the coast in a long winter of storms".split()
 
 
@@ -31,7 +35,7 @@ def shared_prefix(bench: Bench) -> list[Line]:
         source=bench.options.source,
         core=None,
         ANTIPHON_CACHE_TELLS_ALL="true",
-        ANTIPHON_SLOTS="8",
+        ANTIPHON_SLOTS=str(_NUM_SLOTS),
     )
     child.wait_until_ready(Target("ours", child).request(READY_BODY | {"model": "claude-x"}))
     batch_s, usages = _batch(child, "Batch")
@@ -82,7 +86,7 @@ def _batch(child: Child, name: str) -> tuple[float, list[dict[str, Any]]]:
     began_at = time.monotonic()
     batch_id = ask(child, "POST", PATH, body, len(body))["id"]
     while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
-        time.sleep(0.05)
+        time.sleep(_POLL_S)
     took_s = time.monotonic() - began_at
     connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=30)
     connection.request("GET", f"{PATH}/{batch_id}/results", headers=HEADERS)

@@ -106,6 +106,30 @@ async def test_calls_with_a_common_beginning_take_a_copy_of_it(smollm2: Path, tm
     assert max(computed) < 40
 
 
+async def test_what_others_wait_for_is_shared_before_the_reply_is_written(smollm2: Path, tmp_path: Path):
+    """The others come when its prompt is computed, and find it in their slots, while it is still writing."""
+    first = WISH._replace(max_tokens=200, num_waiting=2)
+    async with serving(smollm2, tmp_path, num_slots=4) as engine:
+        prompt = await engine.prepare(MODEL, about("Tell me a long story."))
+        bursts = engine.generate(MODEL, prompt, first)
+        told = [piece.progress async for piece in _until_computed(bursts)]
+        computed = [await run(engine, about(f"Say the number {word} now.")) for word in ("one", "two")]
+        rest = [piece async for burst in bursts for piece in burst]
+    assert told[0]
+    assert told[0].num_cached == 0
+    assert max(done for _, done in computed) < 40
+    assert rest[-1].num_output == 200
+    assert stop_of(rest).num_cached == prompt.num_tokens - 1
+
+
+async def _until_computed(bursts: AsyncGenerator[list[Piece]]) -> AsyncGenerator[Piece]:
+    async for burst in bursts:
+        for piece in burst:
+            yield piece
+            if piece.progress and piece.progress.is_done:
+                return
+
+
 @pytest.mark.full
 async def test_a_restart_keeps_what_was_computed(smollm2: Path, tmp_path: Path):
     async with serving(smollm2, tmp_path, is_lasting=True) as engine:

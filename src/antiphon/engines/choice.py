@@ -106,6 +106,17 @@ def choose_in_place(slots: Sequence[Slot], wanted: Wanted) -> Choice:
     return Choice(slot, slot.shares(wanted.salt, wanted.tokens))
 
 
+def free_of_worth(slots: Sequence[Slot], source: Slot, is_saved: Callable[[Slot, int], bool]) -> list[Slot]:
+    """The idle ones that could take what `source` has computed: nothing is lost with them, and they do not have it."""
+    return [
+        slot
+        for slot in slots
+        if not slot.is_busy
+        and source.num_known - slot.shares(source.salt or "", source.tokens) >= WORTH_MOVING
+        and (slot.num_known < WORTH_MOVING or is_saved(slot, slot.num_known))
+    ]
+
+
 def _idle(slots: Sequence[Slot]) -> list[Slot]:
     """Those that may be chosen: of all that were never used, one."""
     idle = [slot for slot in slots if not slot.is_busy]

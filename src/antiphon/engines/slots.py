@@ -12,7 +12,7 @@ from typing import Any
 
 from antiphon.core.clock import Clock, Timer
 from antiphon.core.errors import ApiError
-from antiphon.engines.choice import WORTH_MOVING, Choice, Keep, Slot, Wanted, choose, choose_in_place
+from antiphon.engines.choice import WORTH_MOVING, Choice, Keep, Slot, Wanted, choose, choose_in_place, free_of_worth
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.packed import TOKEN_BYTES, num_tokens, pack
 from antiphon.engines.saved import Entry, SavedPrompts
@@ -31,16 +31,21 @@ class Held:
     """A slot while it computes a prompt. `fields` go into the request."""
 
     def __init__(self, slot: Slot, totals: "Totals", clock: Clock, *, may_reuse: bool) -> None:
-        self._slot = slot
+        self.slot = slot
         self._totals = totals
         self._clock = clock
         self._is_counted = False
         self._told_at = clock.monotonic()
         self.fields: dict[str, Any] = {"id_slot": slot.number, "cache_prompt": may_reuse}
 
+    @property
+    def num_missing(self) -> int:
+        """Tokens of the prompt that are still to be computed."""
+        return num_tokens(self.slot.tokens) - self.slot.num_known
+
     def note(self, pieces: Sequence[Piece]) -> None:
         """How far the engine is."""
-        slot = self._slot
+        slot = self.slot
         for piece in pieces:
             if piece.progress:
                 self._count(piece.progress)
@@ -55,7 +60,7 @@ class Held:
         now = self._clock.monotonic()
         if now - self._told_at >= _TELL_PROGRESS_S:
             self._told_at = now
-            log.info("slot %d has read %d of %d tokens", self._slot.number, progress.num_done, progress.num_total)
+            log.info("slot %d has read %d of %d tokens", self.slot.number, progress.num_done, progress.num_total)
 
     def _count(self, progress: Progress) -> None:
         """The first word of a prompt tells what there was of it."""
@@ -109,6 +114,27 @@ class Slots:
             yield Held(slot, self._totals, self._clock, may_reuse=may_reuse)
         finally:
             self._free(slot)
+
+    def can_share(self, held: Held) -> bool:
+        """Whether other slots could be spared much by what this one is about to compute."""
+        return self._saved is not None and len(self._slots) > 1 and held.num_missing >= WORTH_MOVING
+
+    async def share(self, held: Held, num_waiting: int) -> None:
+        """Save what is computed, and bring it into slots for so many others before any of them begins: with replies
+        under way each would wait for the engine's next step. To be called between two requests on the slot."""
+        held.fields["cache_prompt"] = True
+        saved, source = self._saved, held.slot
+        if saved is None:
+            return
+        if not saved.has(source, source.num_known):
+            await self._save(saved, source)
+        for _ in range(num_waiting):
+            async with self._choosing:  # for one at a time: a chat may come between
+                entry = saved.find(source.salt or "", source.tokens)[0]
+                free = free_of_worth(self._slots, source, saved.has)
+                if entry is None or not free:
+                    return
+                await self._restore(saved, free[0], entry)
 
     @property
     def num_unread(self) -> int:

@@ -162,9 +162,8 @@ class Assembler:
                 self._num_reused = piece.progress.num_cached
             if self._num_reused is None and piece.stop:
                 self._num_reused = piece.stop.num_cached
-            progress = piece.progress
-            is_whole = progress is not None and progress.num_done >= progress.num_total
-            self.is_computed = self.is_computed or bool(piece.num_output or piece.stop) or is_whole
+            is_read = piece.progress is not None and piece.progress.is_done
+            self.is_computed = self.is_computed or bool(piece.num_output or piece.stop) or is_read
 
     def _count(self, piece: Piece) -> int:
         """How many tokens came with this piece."""

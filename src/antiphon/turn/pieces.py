@@ -71,6 +71,9 @@ class Wish(NamedTuple):
     """How long its prompt was asked to be kept."""
     is_one_of_many: bool = False
     """Whether others with prompts that begin alike are likely to follow, as in a batch."""
+    num_waiting: int = 0
+    """How many others, who begin alike, wait until its prompt is computed: an engine that can only share it between two
+    replies should do so before this one."""
 
 
 class Progress(NamedTuple):
@@ -79,6 +82,10 @@ class Progress(NamedTuple):
     num_done: int
     num_total: int
     num_cached: int
+
+    @property
+    def is_done(self) -> bool:
+        return self.num_done >= self.num_total
 
 
 class Stop(NamedTuple):

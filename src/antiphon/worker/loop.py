@@ -6,7 +6,8 @@ whoever holds the lease.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from antiphon.core.clock import Clock, sleep
@@ -36,34 +37,16 @@ _MAX_BLOCK = 64
 _MAX_PENDING = 512
 _ATTEMPT_DELAY_S = 1.0
 _BACK_OFF_S = (1.0, 30.0)
-_AWAITED_S = (2.0, 60.0)
-"""At least, and at most, after its prompt was computed."""
 
 
 class Running:
     """An item that is being run. `ending` is why it was ended from outside: the outcome, `away` or `lost`."""
 
-    def __init__(self, item: Item, clock: Clock) -> None:
+    def __init__(self, item: Item, note_computed: Callable[[], None]) -> None:
         self.item = item
         self.ending: str | None = None
-        self.began_at = clock.monotonic()
-        self.computed_at: float | None = None
-        self._clock = clock
-        self.background = Background(lambda: self.end("away"), self._note_computed)
+        self.background = Background(lambda: self.end("away"), note_computed)
         self.task: asyncio.Task[None]
-
-    def _note_computed(self) -> None:
-        self.computed_at = self._clock.monotonic()
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether others wait for its prompt: most engines share it when it is done with. They wait for as long as it
-        took to compute, for that is what they would take without it."""
-        if self.computed_at is None:
-            return True
-        least_s, most_s = _AWAITED_S
-        allowed_s = min(max(least_s, self.computed_at - self.began_at), most_s)
-        return self._clock.monotonic() - self.computed_at < allowed_s
 
     def end(self, ending: str) -> None:
         if self.ending is None:
@@ -233,26 +216,31 @@ class Worker:
     def _start_ready(self) -> None:
         """Run what there is room for: but of prompts that begin alike the first one alone, until it is computed."""
         room = self._num_slots - len(self._running)
-        computing = [running.item.held.place for running in self._running.values() if self._is_awaited(running)]
+        runs = self._running.values()
+        computing = {run.item.held.place: run for run in runs if not run.background.is_computed}
         waiting: list[Item] = []
+        num_waiting: Counter[str] = Counter()
         for item in self._ready:
-            if room > 0 and self._may_start and self._prefixes.may_start(item.held.place, computing):
-                self._start(item)
-                computing.append(item.held.place)
+            ahead = self._prefixes.ahead_of(item.held.place, computing)
+            if ahead is not None:
+                num_waiting[ahead] += 1
+            if room > 0 and self._may_start and ahead is None:
+                computing[item.held.place] = self._start(item)
                 room -= 1
             else:
                 waiting.append(item)
         self._ready = waiting
+        for place, num in num_waiting.items():
+            computing[place].background.num_waiting = num
 
-    def _is_awaited(self, running: Running) -> bool:
-        if not running.is_awaited:
-            self._prefixes.note_computed(running.item.held.place)
-        return running.is_awaited
-
-    def _start(self, item: Item) -> None:
-        running = Running(item, self._clock)
-        self._running[item.held] = running
+    def _start(self, item: Item) -> Running:
+        running = self._running[item.held] = Running(item, lambda: self._note_computed(item))
         running.task = self._tasks.spawn(self._run_item(running), f"item {item.custom_id}")
+        return running
+
+    def _note_computed(self, item: Item) -> None:
+        self._prefixes.note_computed(item.held.place)
+        self._due.set()
 
     async def _run_item(self, running: Running) -> None:
         item = running.item
@@ -273,8 +261,6 @@ class Worker:
             if entry := running.background.entry:  # of a call that came to nothing
                 self._keeper.close(entry.unbilled())
             del self._running[item.held]
-            if running.computed_at is not None:
-                self._prefixes.note_computed(item.held.place)
             self._due.set()
 
     def _succeed(self, running: Running, line: str) -> None:

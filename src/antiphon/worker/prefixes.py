@@ -17,11 +17,11 @@ class Prefixes:
     def __init__(self) -> None:
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def may_start(self, place: str, computing: Iterable[str]) -> bool:
-        """Whether nothing that is `computing` will spare `place` work that it would not be spared now."""
+    def ahead_of(self, place: str, computing: Iterable[str]) -> str | None:
+        """Which of those that are `computing` will spare `place` work that it would not be spared now."""
         own = _beginnings(place)
-        shared = max((_num_shared(own, _beginnings(other)) for other in computing), default=0)
-        return shared < _MIN_LEVELS or own[shared - 1] in self._known
+        shared, nearest = max(((_num_shared(own, _beginnings(other)), other) for other in computing), default=(0, ""))
+        return None if shared < _MIN_LEVELS or own[shared - 1] in self._known else nearest
 
     def note_computed(self, place: str) -> None:
         for beginning in _beginnings(place):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.engines.choice import Keep, Slot, Wanted, choose, choose_in_place
+from antiphon.engines.choice import Keep, Slot, Wanted, choose, choose_in_place, free_of_worth
 from antiphon.engines.packed import num_common, pack
 
 NOW = 1000.0
@@ -41,6 +41,16 @@ def test_what_many_begin_with_is_saved_before_the_slot_goes_on():
     follower = wanted(tokens(SYSTEM, (3000, 7)))
     assert choose(slots, follower, 0, nothing_saved) == (slots[0], 500, False, None, False)
     assert choose(slots, follower._replace(is_one_of_many=True), 0, nothing_saved) == (slots[0], 500, True, None, False)
+
+
+def test_what_others_wait_for_goes_where_nothing_is_lost():
+    source = slot(0, tokens(SYSTEM), is_busy=True)
+    has_it, busy = slot(1, tokens(SYSTEM, (2000, 7))), slot(2, is_busy=True)
+    unsaved, saved = slot(3, tokens((9000, 500))), slot(4, tokens((7000, 500)))
+    theirs, little, unused = slot(5, tokens(SYSTEM), salt="x"), slot(6, tokens((5000, 20))), slot(7)
+    slots = [source, has_it, busy, unsaved, saved, theirs, little, unused]
+    free = free_of_worth(slots, source, lambda slot, num: slot is saved and num == 500)
+    assert free == [saved, little, unused]
 
 
 def test_a_conversation_goes_on_where_it_was():

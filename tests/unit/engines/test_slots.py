@@ -66,6 +66,29 @@ async def test_what_a_slot_held_is_saved_before_it_goes_and_brought_back(saved: 
     assert fields["cache_prompt"]
 
 
+async def test_what_others_wait_for_is_brought_to_so_many_of_them(saved: SavedPrompts):
+    server = Server(saved.folder)
+    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")) as held:
+        assert slots.can_share(held)
+        held.note([Piece(progress=Progress(len(LONG), len(LONG), 0))])
+        await slots.share(held, 2)
+        assert held.fields["cache_prompt"]
+        others = await asyncio.gather(*[run(slots, LONG) for _ in range(2)])
+    assert server.asked == ["/slots/0?action=save", "/slots/1?action=restore", "/slots/2?action=restore"]
+    assert all(fields["cache_prompt"] for fields in others)
+
+
+async def test_where_it_cannot_be_shared_it_is_tried_once(saved: SavedPrompts):
+    server = Server(saved.folder)
+    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")) as held:
+        held.note([Piece(progress=Progress(len(LONG), len(LONG), 0))])
+        server.fails = True
+        await slots.share(held, 3)
+    assert server.asked == ["/slots/0?action=save"]
+
+
 async def test_where_moving_fails_the_prompt_is_computed(saved: SavedPrompts):
     server = Server(saved.folder)
     slots = Slots(server, ManualClock(), saved, 1)  # type: ignore[arg-type]

@@ -19,23 +19,23 @@ LONG, OTHER = "word " * 1000, "term " * 1000
 def test_the_first_of_those_that_begin_alike_runs_alone():
     prefixes = Prefixes()
     first, second, other = place(LONG, "a"), place(LONG, "b", 1), place(OTHER, "a", 2)
-    assert prefixes.may_start(first, [])
-    assert not prefixes.may_start(second, [first])
-    assert prefixes.may_start(other, [first])
+    assert prefixes.ahead_of(first, []) is None
+    assert prefixes.ahead_of(second, [first]) == first
+    assert prefixes.ahead_of(other, [first]) is None
     prefixes.note_computed(first)
-    assert prefixes.may_start(second, [place(LONG, "c", 3)])
+    assert prefixes.ahead_of(second, [place(LONG, "c", 3)]) is None
 
 
 def test_short_prompts_wait_for_nobody():
     prefixes = Prefixes()
-    assert prefixes.may_start(place("word " * 100, "a"), [place("word " * 100, "b")])
+    assert prefixes.ahead_of(place("word " * 100, "a"), [place("word " * 100, "b")]) is None
 
 
 def test_what_is_known_may_be_shorter_than_what_is_being_computed():
     prefixes = Prefixes()
     prefixes.note_computed(place(LONG, "a"))
     longer = LONG + "more " * 4000
-    assert not prefixes.may_start(place(longer, "b"), [place(longer, "c")])
+    assert prefixes.ahead_of(place(longer, "b"), [place(longer, "c")]) == place(longer, "c")
 
 
 def test_prompts_are_compared_in_the_order_in_which_a_model_reads_them():

@@ -19,7 +19,7 @@ from antiphon.engines.dialects.thinking import Thinking, thinking_of
 from antiphon.engines.http import Upstream, reading
 from antiphon.engines.protocol import EngineModel, later, silent
 from antiphon.engines.saved import SavedPrompts
-from antiphon.engines.slots import Slots
+from antiphon.engines.slots import Held, Slots
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.formats.table import Format, format_of, is_thinking_open
 from antiphon.turn.pieces import Piece, Progress, Prompt, Stop, Wish
@@ -165,17 +165,32 @@ class LlamaCpp:
         if preserved := (await self._learn()).preserved:
             body["preserved_tokens"] = preserved
         slots = await self._open_slots()
-        async with (
-            slots.hold(prompt.tokens, wish) as held,
-            self._upstream.stream("/completion", body | held.fields) as events,
-        ):
-            while lines := await events.read():
-                read = (_read(line, wish, num_opening) for line in lines)
-                pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
-                if pieces:
-                    held.note(pieces)
+        async with slots.hold(prompt.tokens, wish) as held:
+            if wish.num_waiting and slots.can_share(held):
+                async for pieces in self._read_alone(body, held):
                     yield pieces
-                if pieces and pieces[-1].stop:
+                await slots.share(held, wish.num_waiting)
+            async with self._upstream.stream("/completion", body | held.fields) as events:
+                while lines := await events.read():
+                    read = (_read(line, wish, num_opening) for line in lines)
+                    pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
+                    if pieces:
+                        held.note(pieces)
+                        yield pieces
+                    if pieces and pieces[-1].stop:
+                        return
+        raise internal()
+
+    async def _read_alone(self, body: dict[str, Any], held: Held) -> AsyncGenerator[list[Piece], None]:
+        """Have the prompt computed, and nothing written. That it is done is not told: it is not shared yet."""
+        wish = Wish(0)
+        async with self._upstream.stream("/completion", body | held.fields | {"n_predict": 0}) as events:
+            while lines := await events.read():
+                pieces = [_read(line, wish, 0) for line in lines]
+                held.note(pieces)
+                if far := [piece for piece in pieces if piece.progress and not piece.progress.is_done]:
+                    yield far
+                if pieces[-1].stop:
                     return
         raise internal()
 

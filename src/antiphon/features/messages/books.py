@@ -26,6 +26,8 @@ class Background:
 
     def __init__(self, leave: Callable[[], None], computed: Callable[[], None] = lambda: None) -> None:
         self.leave = leave
+        self.num_waiting = 0
+        """Others that begin like it, and are held back until it is computed."""
         self.is_computed = False
         self._computed = computed
         self.entry: Entry | None = None

@@ -33,7 +33,7 @@ class Task(NamedTuple):
 async def play(
     task: Task, assembler: Assembler, tools: ServerTools, meter: Callable[[], None]
 ) -> AsyncGenerator[list[Event], None]:
-    """The events of the reply, from the first to the last; `meter` is called before each burst of them."""
+    """The events of the reply, from the first to the last; `meter` is called for each burst, before it goes out."""
     yield assembler.start()
     if not task.plan.has_room:
         events = assembler.feed_nothing()
@@ -45,8 +45,9 @@ async def play(
         bursts = task.model.engine.generate(task.model.id, task.prompt, task.wish)
         try:
             async for pieces in bursts:
-                if events := assembler.feed(pieces):
-                    meter()
+                events = assembler.feed(pieces)
+                meter()
+                if events:
                     yield events
                 if assembler.is_done:
                     return

@@ -151,7 +151,7 @@ def _tools_of(plan: Plan) -> ServerTools:
 
 
 def _meter(assembler: Assembler, account: Account, timing: Timing, keep: Callable[[], None]) -> Callable[[], None]:
-    """To be called before each burst goes out: the call is in the books before the last one.
+    """To be called for each burst, before it goes out: the call is in the books before the last one.
 
     `keep` is called once, when the prompt is computed.
     """
@@ -202,6 +202,7 @@ def _wish(order: Order, plan: Plan, caller: Caller) -> Wish:
         session=caller.session,
         keep=order.cached.keep,
         is_one_of_many=caller.background is not None,
+        num_waiting=caller.background.num_waiting if caller.background else 0,
     )
     if (script := plan.script) is None:
         return wish
