@@ -6,6 +6,7 @@ from bench.report import Line
 from bench.rows import (
     batches,
     books,
+    chats,
     disconnect,
     facades,
     latency,
@@ -35,10 +36,11 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "10": disconnect.until_closed,
     "11": batches.rows,
     "11r": real_batches.shared_prefix,
+    "11c": chats.beside_a_batch,
     "upload": upload.of_a_large_file,
     "photo": photo.of_twelve_megapixels,
     "real": real.tokens_per_second,
 }
 
-REAL = ("real", "11r")
+REAL = ("real", "11r", "11c")
 """Rows that need a real model."""

@@ -39,9 +39,9 @@ def shared_prefix(bench: Bench) -> list[Line]:
     )
     child.wait_until_ready(Target("ours", child).request(READY_BODY | {"model": "claude-x"}))
     batch_s, usages = _batch(child, "Batch")
-    first_s, *later_s = [_call(child, _params("Alone", number))[0] for number in range(_NUM_ALONE)]
+    first_s, *later_s = [_call(child, params("Alone", number))[0] for number in range(_NUM_ALONE)]
     alone_s = first_s + sum(later_s) / len(later_s) * (_NUM_ITEMS - 1)
-    uncached = [_call(child, _params(f"Each{number}", number))[0] for number in range(_NUM_UNCACHED)]
+    uncached = [_call(child, params(f"Each{number}", number))[0] for number in range(_NUM_UNCACHED)]
     uncached_s = sum(uncached) / _NUM_UNCACHED * _NUM_ITEMS
     child.stop()
     num_read = [usage["cache_read_input_tokens"] for usage in usages]
@@ -66,7 +66,7 @@ def shared_prefix(bench: Bench) -> list[Line]:
     ]
 
 
-def _params(name: str, number: int) -> dict[str, Any]:
+def params(name: str, number: int) -> dict[str, Any]:
     prefix = " ".join([name, *(_WORDS[at * at % len(_WORDS)] for at in range(_NUM_PREFIX_WORDS))])
     question = f"Write two sentences about ship number {number}."
     return {
@@ -80,7 +80,7 @@ def _params(name: str, number: int) -> dict[str, Any]:
 
 def _batch(child: Child, name: str) -> tuple[float, list[dict[str, Any]]]:
     """(seconds, the usage of each item)."""
-    requests = [{"custom_id": f"i{number}", "params": _params(name, number)} for number in range(_NUM_ITEMS)]
+    requests = [{"custom_id": f"i{number}", "params": params(name, number)} for number in range(_NUM_ITEMS)]
     body = json.dumps({"requests": requests}).encode()
     time.sleep(1.5)  # it waits until nobody has called for a while
     began_at = time.monotonic()
