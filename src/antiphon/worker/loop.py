@@ -240,7 +240,8 @@ class Worker:
 
     def _note_computed(self, item: Item) -> None:
         self._prefixes.note_computed(item.held.place)
-        self._due.set()
+        if self._running[item.held].background.num_waiting:
+            self._due.set()
 
     async def _run_item(self, running: Running) -> None:
         item = running.item
