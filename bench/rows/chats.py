@@ -4,19 +4,18 @@ import json
 import time
 from pathlib import Path
 
+from antiphon.engines import gguf
 from bench import talk
 from bench.processes import Child
 from bench.report import Limit, Line
 from bench.rows.batches import PATH, ask
-from bench.rows.real_batches import params
+from bench.rows.real_batches import POLL_S, begin, params
 from bench.session import READY_BODY, Bench, Target
 
 _NUM_CHATS = 25
 _NUM_ITEMS = 400
 _QUIET_S = 3.3
 """Between two chats: a second after the last one the batch goes on, and all slots should write again."""
-_BATCH_TOKENS = 64
-"""Of a prompt, in one step of the engine: what it has for a model of half a billion weights on two cores."""
 
 
 def beside_a_batch(bench: Bench) -> list[Line]:
@@ -27,7 +26,8 @@ def beside_a_batch(bench: Bench) -> list[Line]:
     target = Target("ours", child)
     child.wait_until_ready(target.request(READY_BODY | {"model": "claude-x"}))
     idle = [_first_s(target, number) for number in range(_NUM_CHATS)]
-    batch_id, step_s = _run_batch(child)
+    plan = gguf.plan(bench.options.model, gguf.available_bytes(), gguf.num_cores())  # as the server makes it
+    batch_id, step_s = _run_batch(child, plan.num_batch)
     beside: list[float] = []
     for number in range(_NUM_CHATS):
         time.sleep(_QUIET_S + number % 7 / 10)
@@ -59,17 +59,13 @@ def _first_s(target: Target, number: int) -> float:
     return talk.ask(target.child.port, target.request(body)).first_s
 
 
-def _run_batch(child: Child) -> tuple[str, float]:
+def _run_batch(child: Child, num_batch: int) -> tuple[str, float]:
     """Its id, once replies are written in it, and how long a step of the engine takes that reads a prompt."""
-    time.sleep(1.5)
+    body = json.dumps(params("Alone", 0) | {"max_tokens": 1}).encode()
     began_at = time.monotonic()
-    first = params("Alone", 0) | {"max_tokens": 1}
-    body = json.dumps(first).encode()
     num_input = ask(child, "POST", "/v1/messages", body, len(body))["usage"]["input_tokens"]
-    step_s = (time.monotonic() - began_at) / num_input * _BATCH_TOKENS
-    requests = [{"custom_id": f"i{number}", "params": params("Batch", number)} for number in range(_NUM_ITEMS)]
-    body = json.dumps({"requests": requests}).encode()
-    batch_id = ask(child, "POST", PATH, body, len(body))["id"]
+    step_s = (time.monotonic() - began_at) / num_input * num_batch
+    batch_id = begin(child, "Batch", _NUM_ITEMS)
     while not ask(child, "GET", f"{PATH}/{batch_id}")["request_counts"]["succeeded"]:
-        time.sleep(0.5)
+        time.sleep(POLL_S)
     return batch_id, step_s

@@ -20,7 +20,9 @@ _NUM_PREFIX_WORDS = 1_330
 """Some 1,500 tokens."""
 _NUM_SLOTS = 32
 """What several slots gain is in writing: the more replies in one step of the engine, the less each token costs."""
-_POLL_S = 0.5
+_QUIET_S = 1.5
+"""A batch waits until nobody has called for a while."""
+POLL_S = 0.5
 """A client that asks twenty times a second takes as much of two cores as a slot does."""
 _WORDS = "the lighthouse keeper wrote down every ship that passed along the coast in a long winter of storms".split()
 
@@ -78,15 +80,20 @@ def params(name: str, number: int) -> dict[str, Any]:
     }
 
 
+def begin(child: Child, name: str, num_items: int) -> str:
+    """The id of a batch that begins."""
+    requests = [{"custom_id": f"i{number}", "params": params(name, number)} for number in range(num_items)]
+    body = json.dumps({"requests": requests}).encode()
+    return ask(child, "POST", PATH, body, len(body))["id"]
+
+
 def _batch(child: Child, name: str) -> tuple[float, list[dict[str, Any]]]:
     """(seconds, the usage of each item)."""
-    requests = [{"custom_id": f"i{number}", "params": params(name, number)} for number in range(_NUM_ITEMS)]
-    body = json.dumps({"requests": requests}).encode()
-    time.sleep(1.5)  # it waits until nobody has called for a while
+    time.sleep(_QUIET_S)
     began_at = time.monotonic()
-    batch_id = ask(child, "POST", PATH, body, len(body))["id"]
+    batch_id = begin(child, name, _NUM_ITEMS)
     while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     took_s = time.monotonic() - began_at
     connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=30)
     connection.request("GET", f"{PATH}/{batch_id}/results", headers=HEADERS)

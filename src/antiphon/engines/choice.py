@@ -106,15 +106,19 @@ def choose_in_place(slots: Sequence[Slot], wanted: Wanted) -> Choice:
     return Choice(slot, slot.shares(wanted.salt, wanted.tokens))
 
 
-def free_of_worth(slots: Sequence[Slot], source: Slot, is_saved: Callable[[Slot, int], bool]) -> list[Slot]:
-    """The idle ones that could take what `source` has computed: nothing is lost with them, and they do not have it."""
-    return [
+def free_of_worth(slots: Sequence[Slot], source: Slot, now: float, is_saved: Callable[[Slot, int], bool]) -> list[Slot]:
+    """The idle ones that could take what `source` has computed: nothing is lost with them, and they do not have it.
+
+    The least worthy come first.
+    """
+    free = [
         slot
         for slot in slots
         if not slot.is_busy
         and source.num_known - slot.shares(source.salt or "", source.tokens) >= WORTH_MOVING
         and (slot.num_known < WORTH_MOVING or is_saved(slot, slot.num_known))
     ]
+    return sorted(free, key=lambda slot: _worth(slot, now))
 
 
 def _idle(slots: Sequence[Slot]) -> list[Slot]:

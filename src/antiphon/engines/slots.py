@@ -126,12 +126,13 @@ class Slots:
         saved, source = self._saved, held.slot
         if saved is None:
             return
-        if not saved.has(source, source.num_known):
-            await self._save(saved, source)
+        async with self._choosing:
+            if not saved.has(source, source.num_known):
+                await self._save(saved, source)
         for _ in range(num_waiting):
             async with self._choosing:  # for one at a time: a chat may come between
                 entry = saved.find(source.salt or "", source.tokens)[0]
-                free = free_of_worth(self._slots, source, saved.has)
+                free = free_of_worth(self._slots, source, self._clock.monotonic(), saved.has)
                 if entry is None or not free:
                     return
                 await self._restore(saved, free[0], entry)

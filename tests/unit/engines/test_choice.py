@@ -49,8 +49,8 @@ def test_what_others_wait_for_goes_where_nothing_is_lost():
     unsaved, saved = slot(3, tokens((9000, 500))), slot(4, tokens((7000, 500)))
     theirs, little, unused = slot(5, tokens(SYSTEM), salt="x"), slot(6, tokens((5000, 20))), slot(7)
     slots = [source, has_it, busy, unsaved, saved, theirs, little, unused]
-    free = free_of_worth(slots, source, lambda slot, num: slot is saved and num == 500)
-    assert free == [saved, little, unused]
+    free = free_of_worth(slots, source, NOW, lambda slot, num: slot is saved and num == 500)
+    assert free == [unused, saved, little]
 
 
 def test_a_conversation_goes_on_where_it_was():
