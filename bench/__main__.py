@@ -60,6 +60,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--real", action="store_true", help="with a real model too: row `real`, and the second half of 1b"
     )
     parser.add_argument("--model", type=Path, default=_MODEL, help="the GGUF of --real")
+    parser.add_argument("--tuned", type=Path, help="a tuned.json for ours in --real; bare keeps the defaults")
     parser.add_argument("--source", type=Path, default=REPO / "src", help="the tree to measure")
     parser.add_argument("--against", type=Path, help="a second tree to measure beside it, round by round")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="where the table is kept")
@@ -78,6 +79,7 @@ def _options(given: argparse.Namespace) -> Options:
         source=given.source.resolve(),
         against=given.against and given.against.resolve(),
         model=given.model if is_real else None,
+        tuned=given.tuned,
         with_litellm=given.peer == "litellm",
     )
 

@@ -22,7 +22,7 @@ import orjson
 
 from bench import report
 from bench.llama import start_llama
-from bench.processes import KEY, REPO, Child, Stage
+from bench.processes import KEY, REPO, Child, Stage, free_port, tuned_by
 
 _MODEL = Path.home() / ".cache" / "antiphon-test-models" / "qwen05.gguf"
 _RESULTS = Path(__file__).parent / "results"
@@ -235,9 +235,17 @@ CASES: dict[str, tuple[str, Case, float, float]] = {
 RESTART = "h"
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is run on both: a model, and for ours what `antiphon tune` has kept for it."""
+
+    model: Path
+    tuned: Path | None
+
+
 @contextmanager
-def served(stage: Stage, name: str, model: Path, kv_dir: Path | None = None) -> Iterator[Server]:
-    child = _start(stage, name, model, kv_dir)
+def served(stage: Stage, name: str, subject: Subject, kv_dir: Path | None = None) -> Iterator[Server]:
+    child = _start(stage, name, subject, kv_dir)
     body = orjson.dumps(_body({"messages": [{"role": "user", "content": "hi"}]}))
     head = f"POST /v1/messages HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     try:
@@ -247,16 +255,16 @@ def served(stage: Stage, name: str, model: Path, kv_dir: Path | None = None) -> 
         child.stop()
 
 
-def _start(stage: Stage, name: str, model: Path, kv_dir: Path | None) -> Child:
+def _start(stage: Stage, name: str, subject: Subject, kv_dir: Path | None) -> Child:
     if name == "bare":
-        return start_llama(stage, model, _NUM_SLOTS, REPO / "src")
-    same = ["--kv-dir", str(kv_dir), "--data-dir", f"{kv_dir}-data"]  # the workspace's id is part of the key
-    kept = same if kv_dir else []
+        return start_llama(stage, subject.model, _NUM_SLOTS, REPO / "src")
+    data_dir = Path(f"{kv_dir or stage.folder / str(free_port())}-data")  # the workspace's id is part of the key
     return stage.antiphon(
         name,
         "--model",
-        str(model),
-        *kept,
+        str(subject.model),
+        *tuned_by(subject.tuned, data_dir),
+        *(["--kv-dir", str(kv_dir)] if kv_dir else []),
         source=REPO / "src",
         core=None,
         ANTIPHON_SLOTS=str(_NUM_SLOTS),
@@ -265,33 +273,41 @@ def _start(stage: Stage, name: str, model: Path, kv_dir: Path | None) -> Child:
     )
 
 
-def restarted(stage: Stage, model: Path, seed: int, sizes: Sizes) -> dict[str, Tally]:
+def restarted(stage: Stage, subject: Subject, seed: int, sizes: Sizes) -> dict[str, Tally]:
     """The turn after a restart, of a conversation that was warm before it."""
     tallies: dict[str, Tally] = {}
     for name in ("bare", "ours"):
         trace, folder = Trace(seed, sizes.num_words), stage.folder / f"kv-{seed}"
-        with served(stage, name, model, folder) as server:
+        with served(stage, name, subject, folder) as server:
             first = server.ask(trace.turn(), trace.session)
         assert first
-        with served(stage, name, model, folder) as server:
+        with served(stage, name, subject, folder) as server:
             tallies[name] = Tally()
             whole = _count(tallies[name], server, trace.turn(), trace.session)
             tallies[name].num_unique = whole - first[0]
     return tallies
 
 
-def compare(stage: Stage, model: Path, letters: Sequence[str], rounds: int, sizes: Sizes) -> list[Json]:
+def compare(stage: Stage, subject: Subject, letters: Sequence[str], rounds: int, sizes: Sizes) -> list[Json]:
+    """Both are started anew for each round: two engines of one binary differ by where their memory came to lie."""
     found: dict[str, list[dict[str, Tally]]] = {letter: [] for letter in letters}
     seeds = iter(range(random.SystemRandom().randrange(10**8), 10**9, 10))
-    if in_one := [letter for letter in letters if letter != RESTART]:
-        with served(stage, "bare", model) as bare, served(stage, "ours", model) as ours:
-            for number in range(rounds):
-                for letter in in_one:
-                    order, seed = [bare, ours] if number % 2 == 0 else [ours, bare], next(seeds)
-                    found[letter].append({server.name: CASES[letter][1](server, seed, sizes) for server in order})
+    in_one = [letter for letter in letters if letter != RESTART]
+    for number in range(rounds if in_one else 0):
+        with served(stage, "bare", subject) as bare, served(stage, "ours", subject) as ours:
+            for letter in in_one:
+                order, seed = [bare, ours] if number % 2 == 0 else [ours, bare], next(seeds)
+                found[letter].append({server.name: CASES[letter][1](server, seed, sizes) for server in order})
+                _tell(letter, found[letter][-1])
     for _ in range(rounds if RESTART in letters else 0):
-        found[RESTART].append(restarted(stage, model, next(seeds), sizes))
+        found[RESTART].append(restarted(stage, subject, next(seeds), sizes))
+        _tell(RESTART, found[RESTART][-1])
     return [_row(letter, found[letter]) for letter in letters]
+
+
+def _tell(letter: str, tallies: dict[str, Tally]) -> None:
+    walls = ", ".join(f"{name} {tally.wall_s:.1f} s" for name, tally in tallies.items())
+    print(f"agent_replay: {letter}: {walls}", file=sys.stderr)
 
 
 def _row(letter: str, rounds: Sequence[dict[str, Tally]]) -> Json:
@@ -330,6 +346,7 @@ def main() -> None:
     parser.add_argument("--cases", default="a,b,c,d,e,f,g,h", help="which, with commas")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=_MODEL)
+    parser.add_argument("--tuned", type=Path, help="a tuned.json for ours; the bare server keeps the defaults")
     parser.add_argument("--quick", action="store_true", help="a prefix of some 1,500 tokens instead of 4,000")
     parser.add_argument("--words", type=int, help="words of the prefix, a token each, where even that is too long")
     parser.add_argument("--results", type=Path, default=_RESULTS)
@@ -339,7 +356,7 @@ def main() -> None:
         sizes = Sizes(given.words, 3, given.words // 2)
     before = report.load_and_steal()
     with Stage() as stage:
-        rows = compare(stage, given.model, given.cases.split(","), given.rounds, sizes)
+        rows = compare(stage, Subject(given.model, given.tuned), given.cases.split(","), given.rounds, sizes)
     after = report.load_and_steal()
     facts = report.environment() | {
         "command": " ".join(["python -m bench.agent_replay", *sys.argv[1:]]),

@@ -33,6 +33,8 @@ def _config(model: Path, num_slots: int) -> Config:
         "num_checkpoints": plan.num_checkpoints,
         "flash": plan.flash,
         "repacks": plan.repacks,
+        "q8_keys": plan.q8_keys,
+        "num_draft": plan.num_draft,
         "cache_mib": plan.cache_mib,
         "save_folder": None,
         "projector": None,

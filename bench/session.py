@@ -26,6 +26,8 @@ class Options:
     against: Path | None
     model: Path | None
     """The GGUF of the rows with a real model; None leaves them out."""
+    tuned: Path | None
+    """What `antiphon tune` has kept, for ours in the rows with a real model."""
     with_litellm: bool
 
 

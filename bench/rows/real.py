@@ -7,6 +7,7 @@ from typing import Any
 
 from bench import talk
 from bench.llama import start_llama
+from bench.processes import free_port, tuned_by
 from bench.report import Limit, Line, over
 from bench.session import READY_BODY, Bench, Target
 
@@ -58,7 +59,13 @@ def engines(bench: Bench, num_slots: int) -> Iterator[tuple[Target, Target]]:
     options = bench.options
     assert options.model is not None
     ours = bench.stage.antiphon(
-        "real", "--model", str(options.model), source=options.source, core=None, ANTIPHON_SLOTS=str(num_slots)
+        "real",
+        "--model",
+        str(options.model),
+        *tuned_by(options.tuned, bench.stage.folder / f"data-real-{free_port()}"),
+        source=options.source,
+        core=None,
+        ANTIPHON_SLOTS=str(num_slots),
     )
     bare = start_llama(bench.stage, options.model, num_slots, options.source)
     targets = Target("bare", bare), Target("ours", ours)

@@ -17,16 +17,19 @@ def tune(
     model: Annotated[str | None, typer.Option(help="NAME, PATH.gguf or hf:org/repo[:quant].")] = None,
     data_dir: DataDir = None,
     config: Config = None,
+    q8_keys: Annotated[
+        bool, typer.Option(help="Try keys of eight bits, too: what the model says changes a little.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Try settings of the built-in engine for some minutes, on a quiet machine, and keep the best for this model."""
     with plain_errors():
-        trial = asyncio.run(_tune(load_settings(config, model=model, data_dir=data_dir)))
+        trial = asyncio.run(_tune(load_settings(config, model=model, data_dir=data_dir), with_q8_keys=q8_keys))
     found = {"setup": _changed(trial), "speed": trial.speed._asdict(), "gain": round(trial.gain, 3)}
     tell(found, f"Taken: {_told(trial)}. The next `antiphon serve` uses it.", as_json=as_json)
 
 
-async def _tune(settings: Settings) -> "Trial":
+async def _tune(settings: Settings, *, with_q8_keys: bool) -> "Trial":
     from antiphon.core.clock import SystemClock
     from antiphon.engines import gguf
     from antiphon.engines.building import binary_of
@@ -41,7 +44,8 @@ async def _tune(settings: Settings) -> "Trial":
         return await measure_model(file.path, plan, setup, SystemClock())
 
     trial: Trial | None = None
-    async for trial in tune(setup_of(plan), str(binary) if binary.is_file() else None, num_logical(), measure):
+    built = str(binary) if binary.is_file() else None
+    async for trial in tune(setup_of(plan), built, num_logical(), measure, with_q8_keys=with_q8_keys):
         typer.echo(_told(trial), err=True)
     if trial is None:
         raise OperatorError("Nothing was tried.")
@@ -57,5 +61,6 @@ def _changed(trial: "Trial") -> dict[str, object]:
 
 def _told(trial: "Trial") -> str:
     setup = ", ".join(f"{name} {value}" for name, value in _changed(trial).items() if value is not None)
-    prompt, one, four = trial.speed
-    return f"{setup}: {prompt:.0f} tokens/s of a prompt, {one:.1f} written, {four:.1f} by four; {trial.gain:.2f}x"
+    prompt, one, four, copied = trial.speed
+    paces = f"{prompt:.0f} tokens/s of a prompt, {one:.1f} written, {four:.1f} by four, {copied:.1f} copied"
+    return f"{setup}: {paces}; {trial.gain:.2f}x"

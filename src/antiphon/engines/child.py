@@ -190,6 +190,8 @@ class ChildEngine:
             "num_checkpoints": self._plan.num_checkpoints,
             "flash": self._plan.flash,
             "repacks": self._plan.repacks,
+            "q8_keys": self._plan.q8_keys,
+            "num_draft": self._plan.num_draft,
             "cache_mib": 0 if self.saved else self._plan.cache_mib,  # it would not ask whose a prompt was
             "save_folder": str(self.saved.folder) if self.saved else None,
             "key": secrets.token_urlsafe(32),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -57,7 +58,8 @@ async def _start_child(settings: Settings, clock: Clock) -> Connected:
         min_batch=projector.min_batch if projector else 0,
     )
     tuned = read_tuned(settings.data_dir, model.path) if settings.llama_server is None else None
-    plan = tuned.apply(plan) if tuned else plan
+    if tuned:
+        plan = replace(tuned, drafts=tuned.drafts and file is None).apply(plan)  # with pictures nobody has tried them
     binary = Path(tuned.binary) if tuned and tuned.binary else settings.llama_server
     saved = None if file else saved_prompts(settings, model.path, plan, clock, binary)  # the server saves no pictures
     engine = ChildEngine(

@@ -59,6 +59,10 @@ class Plan:
     """Whether to use flash attention; None leaves it to the engine."""
     repacks: bool = True
     """Whether weights are laid out anew for this processor."""
+    q8_keys: bool = False
+    """Whether the cache keeps keys in eight bits instead of sixteen."""
+    num_draft: int = 0
+    """How many tokens are guessed at once where a reply repeats something; those of all slots fit into one batch."""
 
 
 def read_header(path: Path) -> Header:

@@ -35,7 +35,7 @@ def saved_prompts(
         folder,
         (settings.kv_mib or mib) << 20,
         clock,
-        model=f"{digest_of(model)} {engine} {plan.window} {plan.flash}",
+        model=f"{digest_of(model)} {engine} {plan.window} {plan.flash} {plan.q8_keys}",
         is_lasting=settings.kv_dir is not None,
     )
 

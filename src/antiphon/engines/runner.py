@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 _PR_SET_PDEATHSIG = 1
 _KEEP_BATCH = 2048  # llama.cpp's own, for devices that compute it in a moment
-_SLOW_IN_FLASH = ("x86_64", "AMD64")  # decision 0037
+SLOW_IN_FLASH = ("x86_64", "AMD64")  # decision 0037
 _QUIET = 2  # warnings and errors; the key is logged from 4 on
 
 
@@ -30,6 +30,8 @@ class Config(TypedDict):
     num_checkpoints: int
     flash: bool | None
     repacks: bool
+    q8_keys: bool
+    num_draft: int
     cache_mib: int
     save_folder: str | None
     key: str
@@ -105,7 +107,7 @@ def _serve(config: Config) -> Any:
     flash = config["flash"]
     if len(xllamacpp.get_device_info()) > 1:  # more than the CPU
         params.n_batch = params.n_ubatch = _KEEP_BATCH
-    elif flash is None and platform.machine() in _SLOW_IN_FLASH:
+    elif flash is None and platform.machine() in SLOW_IN_FLASH:
         flash = False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["num_threads"]
     params.cache_ram_mib, params.n_ctx_checkpoints = config["cache_mib"], config["num_checkpoints"]
@@ -113,6 +115,11 @@ def _serve(config: Config) -> Any:
     if flash is not None:
         params.flash_attn_type = int(flash)
     params.no_extra_bufts = not config["repacks"]
+    if config["q8_keys"]:
+        params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_Q8_0
+    if config["num_draft"]:  # found by as many tokens as are guessed: with fewer the server guesses more, and wrongly
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
+        params.speculative.ngram_simple.size_n = params.speculative.ngram_simple.size_m = config["num_draft"]
     if config["save_folder"]:
         params.slot_save_path = config["save_folder"] + os.sep
     return xllamacpp.Server(params)
@@ -150,6 +157,11 @@ def _flags(config: Config, port: int, key_file: str) -> list[str]:
         flags["--slot-save-path"] = config["save_folder"] + os.sep
     if config["flash"] is not None:
         flags["--flash-attn"] = "on" if config["flash"] else "off"
+    if config["q8_keys"]:
+        flags["--cache-type-k"] = "q8_0"
+    if config["num_draft"]:
+        flags["--spec-type"] = "ngram-simple"
+        flags["--spec-ngram-simple-size-n"] = flags["--spec-ngram-simple-size-m"] = config["num_draft"]
     switches = ["--no-webui", "--jinja", *([] if config["repacks"] else ["--no-repack"])]
     return [*(word for flag in flags.items() for word in map(str, flag)), *switches]
 

@@ -5,8 +5,9 @@ Decision 0030 tells what is tried, and what was found.
 
 import asyncio
 import os
+import platform
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -18,16 +19,23 @@ from typing import Any, NamedTuple
 import orjson
 
 from antiphon.core.clock import Clock
+from antiphon.core.errors import ApiError, OperatorError
 from antiphon.engines import gguf
 from antiphon.engines.child import ChildEngine
 from antiphon.engines.keeping import digest_of
+from antiphon.engines.runner import SLOW_IN_FLASH
+from antiphon.engines.saved import SavedPrompts
 from antiphon.turn.chat import Chat, ChatTurn
-from antiphon.turn.pieces import Sampling, Wish
+from antiphon.turn.pieces import Prompt, Sampling, Wish
 
 _GAIN, _LOSS = 1.05, 0.95
 """What all together has to gain for a change to be taken, and what nothing may fall below."""
-_NUM_WORDS, _NUM_TOKENS, _NUM_STREAMS = 300, 24, 4
+_NUM_LINES, _LINE_TOKENS, _NUM_OPENING = 100, 16, 3
+_NUM_TOKENS, _NUM_STREAMS = 32, 4
+_WINDOW = 4096
 _MAX_BATCH = 512
+_MIN_DRAFT, _MAX_DRAFT = 12, 24
+_SAVED_BYTES = 4 << 30
 _WORDS = "river stone cloud tree house bird road lamp".split()
 
 
@@ -39,25 +47,45 @@ class Setup:
     num_batch: int
     flash: bool | None = None
     repacks: bool = True
+    q8_keys: bool = False
+    drafts: bool = False
     binary: str | None = None
 
     def apply(self, plan: gguf.Plan) -> gguf.Plan:
         """A batch that has to hold a picture stays as large as that."""
         num_batch = max(plan.num_batch, self.num_batch)
-        return replace(plan, num_threads=self.num_threads, num_batch=num_batch, flash=self.flash, repacks=self.repacks)
+        return replace(
+            plan,
+            num_threads=self.num_threads,
+            num_batch=num_batch,
+            flash=self.flash,
+            repacks=self.repacks,
+            q8_keys=self.q8_keys,
+            num_draft=_num_draft(num_batch, plan.num_slots) if self.drafts else 0,
+        )
+
+
+def _num_draft(num_batch: int, num_slots: int) -> int:
+    """As many as every slot has room for in one batch, or the server ends; 0 where they would be too few."""
+    num_draft = min(_MAX_DRAFT, num_batch // num_slots - 1)
+    return num_draft if num_draft >= _MIN_DRAFT else 0
 
 
 class Speed(NamedTuple):
-    """Tokens a second: of a prompt, of one reply, and of four replies together."""
+    """Tokens a second: of a long prompt, of one reply to it, of four together, and of one that repeats the prompt."""
 
     prompt: float
     one: float
     four: float
+    copied: float
 
     def over(self, other: "Speed") -> float:
-        """How many times as fast as `other`; 0 where any of the three is slower than may be."""
+        """How many times as fast as `other`; 0 where any of the four is slower than may be."""
         ratios = [a / b for a, b in zip(self, other, strict=True)]
         return geometric_mean(ratios) if min(ratios) >= _LOSS else 0.0
+
+
+_FAILED = Speed(0.0, 0.0, 0.0, 0.0)
 
 
 class Trial(NamedTuple):
@@ -70,14 +98,23 @@ class Trial(NamedTuple):
 Measure = Callable[[Setup], Awaitable[Speed]]
 
 
-async def tune(default: Setup, binary: str | None, num_logical: int, measure: Measure) -> AsyncGenerator[Trial]:
-    """Yields each trial, the last one of the setup to take: the default, unless another is surely faster."""
+async def tune(
+    default: Setup, binary: str | None, num_logical: int, measure: Measure, *, with_q8_keys: bool = False
+) -> AsyncGenerator[Trial]:
+    """Yields each trial, the last one of the setup to take: the default, unless another is surely faster.
+
+    Keys of eight bits change what a model says, a little: they are tried where they are asked for.
+    """
     best = default
-    for change in _changes(default, binary, num_logical):
+    for change in [*_changes(default, binary, num_logical), *([{"q8_keys": True}] if with_q8_keys else [])]:
         setup = replace(best, **change)
         if setup == best:
             continue
-        before, speed = await measure(best), await measure(setup)
+        before = await measure(best)
+        try:
+            speed = await measure(setup)
+        except (ApiError, OperatorError):  # an engine that ends under it
+            speed = _FAILED
         gain = speed.over(before)
         yield Trial(setup, speed, gain)
         best = setup if gain >= _GAIN else best
@@ -87,8 +124,8 @@ async def tune(default: Setup, binary: str | None, num_logical: int, measure: Me
 
 
 def _changes(default: Setup, binary: str | None, num_logical: int) -> Iterator[dict[str, Any]]:
-    if binary:
-        yield {"binary": binary}
+    if binary:  # it leaves flash attention to the engine unless it is told
+        yield {"binary": binary, "flash": False if platform.machine() in SLOW_IN_FLASH else default.flash}
     for num_threads in {num_logical, default.num_threads - 1} - {0, default.num_threads}:
         yield {"num_threads": num_threads}
     for factor in (2, 4):
@@ -96,23 +133,29 @@ def _changes(default: Setup, binary: str | None, num_logical: int) -> Iterator[d
     for flash in (True, False):
         yield {"flash": flash}
     yield {"repacks": False}
+    yield {"drafts": True}
 
 
 async def measure_model(model: Path, plan: gguf.Plan, setup: Setup, clock: Clock) -> Speed:
-    """Run the model with `setup` for some seconds. Raises OperatorError where it cannot be loaded."""
-    async with _running(model, setup.apply(plan), setup.binary, clock) as engine:
-        await _pace(engine, clock, 1, 1)  # the first call pays for what is set up once
-        prompt = await _prompt_pace(engine, clock)
-        one, four = [await _pace(engine, clock, num, _NUM_TOKENS) for num in (1, _NUM_STREAMS)]
-    return Speed(prompt, one, four)
+    """Run the model with `setup` on a prompt as long as an agent's. Raises OperatorError where it cannot be loaded."""
+    small = replace(plan, window=min(plan.window, _WINDOW), num_slots=_NUM_STREAMS)
+    async with _running(model, setup.apply(small), setup.binary, clock) as engine:
+        lines = _lines(min(_NUM_LINES, small.window // 2 // _LINE_TOKENS))
+        prompt = await _prompt(engine, lines)
+        await _call(engine, clock, await _prompt(engine, lines[-1:]))  # the first call pays for what is set up once
+        started = clock.monotonic()
+        one = await _call(engine, clock, prompt)
+        four = await asyncio.gather(*[_call(engine, clock, prompt) for _ in range(_NUM_STREAMS)])
+        copied = await _call(engine, clock, prompt, opening="\n".join(lines[:_NUM_OPENING]) + "\n")
+    return Speed(prompt.num_tokens / (one[0] - started), _pace([one]), _pace(four), _pace([copied]))
 
 
 @asynccontextmanager
 async def _running(model: Path, plan: gguf.Plan, binary: str | None, clock: Clock) -> AsyncGenerator[ChildEngine]:
-    small = replace(plan, window=min(plan.window, 1024), num_slots=_NUM_STREAMS)
     with TemporaryDirectory(prefix="antiphon-tune-") as folder:
         path = Path(binary) if binary else None
-        engine = ChildEngine(model, Path(folder), clock, name="m", plan=small, binary=path)
+        saved = SavedPrompts(Path(folder) / "kv", _SAVED_BYTES, clock, model="m", is_lasting=False)
+        engine = ChildEngine(model, Path(folder), clock, name="m", plan=plan, binary=path, saved=saved)
         try:
             await engine.start()
             yield engine
@@ -120,33 +163,34 @@ async def _running(model: Path, plan: gguf.Plan, binary: str | None, clock: Cloc
             await engine.aclose()
 
 
-async def _prompt_pace(engine: ChildEngine, clock: Clock) -> float:
-    started = clock.monotonic()
-    num_tokens, _ = await _call(engine, clock, _NUM_WORDS, 1)
-    return num_tokens / (clock.monotonic() - started)
+def _lines(number: int) -> list[str]:
+    """Each is some `_LINE_TOKENS` tokens, and like no other."""
+    return [f"{place}. {' '.join(random.choices(_WORDS, k=_LINE_TOKENS - 4))}" for place in range(1, number + 1)]
 
 
-async def _pace(engine: ChildEngine, clock: Clock, num_streams: int, num_tokens: int) -> float:
-    """Of what is written, from the first token of the last stream on: no prompt is computed then."""
-    spans = await asyncio.gather(*[_call(engine, clock, 5, num_tokens) for _ in range(num_streams)])
-    moments = [moment for _, moments in spans for moment in moments]
-    since = max(moments[0] for _, moments in spans)
-    late = [moment for moment in moments if moment > since]
-    return len(late) / (max(late) - since) if late and max(late) > since else 1.0
+async def _prompt(engine: ChildEngine, lines: Sequence[str]) -> Prompt:
+    text = "\n".join(lines) + "\nTell a long story of all this."
+    return await engine.prepare("m", Chat((ChatTurn("user", text),)))
 
 
-async def _call(engine: ChildEngine, clock: Clock, num_words: int, num_tokens: int) -> tuple[int, list[float]]:
-    """(the prompt's tokens, when each token came)."""
-    text = " ".join(random.choices(_WORDS, k=num_words)) + " Tell a long story of all this."
-    prompt = await engine.prepare("m", Chat((ChatTurn("user", text),)))
+async def _call(engine: ChildEngine, clock: Clock, prompt: Prompt, opening: str = "") -> list[float]:
+    """When each token came. The first call of a prompt brings it into all slots: no other computes it again."""
+    wish = Wish(_NUM_TOKENS, Sampling(0.0), opening=opening, num_waiting=_NUM_STREAMS - 1)
     moments: list[float] = []
-    async for pieces in engine.generate("m", prompt, Wish(num_tokens, Sampling(0.0), salt=str(random.random()))):
+    async for pieces in engine.generate("m", prompt, wish):
         moments += [clock.monotonic()] * sum(bool(piece.text) for piece in pieces)
-    return prompt.num_tokens, moments or [clock.monotonic()]
+    return moments or [clock.monotonic()]
+
+
+def _pace(streams: Sequence[Sequence[float]]) -> float:
+    """Tokens a second from the first token of the last stream on."""
+    since = max(moments[0] for moments in streams)
+    late = [moment for moments in streams for moment in moments if moment > since]
+    return len(late) / (max(late) - since) if late else 1.0
 
 
 def setup_of(plan: gguf.Plan) -> Setup:
-    return Setup(plan.num_threads, plan.num_batch, plan.flash, plan.repacks)
+    return Setup(plan.num_threads, plan.num_batch, plan.flash, plan.repacks, plan.q8_keys)
 
 
 def num_logical() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ DEFAULT = setup_of(PLAN)
 
 async def chosen(pace: Callable[[Setup], float], binary: str | None = None) -> Trial:
     async def measure(setup: Setup) -> Speed:
-        return Speed(100 * pace(setup), 10 * pace(setup), 20 * pace(setup))
+        return Speed(100 * pace(setup), 10 * pace(setup), 20 * pace(setup), 10 * pace(setup))
 
     return [trial async for trial in tune(DEFAULT, binary, 4, measure)][-1]
 
@@ -39,10 +40,38 @@ async def test_what_is_faster_is_taken_together():
 
 async def test_what_is_faster_in_one_thing_and_slower_in_another_is_not_taken():
     async def measure(setup: Setup) -> Speed:
-        return Speed(100, 10, 20) if setup.repacks else Speed(300, 9, 20)
+        return Speed(100, 10, 20, 10) if setup.repacks else Speed(300, 9, 20, 10)
 
     trials = [trial async for trial in tune(DEFAULT, None, 2, measure)]
     assert trials[-1].setup == DEFAULT
+
+
+async def test_keys_of_eight_bits_are_tried_only_where_they_are_asked_for():
+    async def measure(setup: Setup) -> Speed:
+        return Speed(100, 10, 30 if setup.q8_keys else 20, 10)
+
+    without = [trial async for trial in tune(DEFAULT, None, 2, measure)]
+    assert not any(trial.setup.q8_keys for trial in without)
+    with_them = [trial async for trial in tune(DEFAULT, None, 2, measure, with_q8_keys=True)]
+    assert with_them[-1].setup == replace(DEFAULT, q8_keys=True)
+
+
+async def test_an_engine_that_ends_under_a_setup_is_not_taken():
+    async def measure(setup: Setup) -> Speed:
+        if setup.drafts:
+            raise OperatorError("It ended.")
+        return Speed(100, 10, 20, 10)
+
+    assert [trial async for trial in tune(DEFAULT, None, 2, measure)][-1].setup == DEFAULT
+
+
+@pytest.mark.parametrize(("num_batch", "num_slots", "num_draft"), [(64, 4, 15), (512, 4, 24), (32, 4, 0), (64, 32, 0)])
+def test_the_drafts_of_all_slots_fit_into_a_batch(num_batch: int, num_slots: int, num_draft: int):
+    plan = replace(PLAN, num_batch=num_batch, num_slots=num_slots)
+    found = replace(setup_of(plan), drafts=True).apply(plan)
+    assert found.num_draft == num_draft
+    assert num_slots * (1 + num_draft) <= num_batch
+    assert setup_of(plan).apply(plan).num_draft == 0
 
 
 async def test_a_gain_that_does_not_come_again_is_not_believed():
@@ -61,7 +90,7 @@ def test_what_was_found_is_kept_for_this_model_only(tmp_path: Path):
     other.write_bytes(b"other")
     setup = Setup(2, 128, flash=True)
     assert read_tuned(tmp_path, one) is None
-    keep_tuned(tmp_path, one, Trial(setup, Speed(1, 1, 1), 1.2))
+    keep_tuned(tmp_path, one, Trial(setup, Speed(1, 1, 1, 1), 1.2))
     assert read_tuned(tmp_path, one) == setup
     assert read_tuned(tmp_path, other) is None
     assert setup.apply(PLAN).num_batch == 128
@@ -78,7 +107,7 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, content:
 def test_an_engine_that_is_gone_is_not_used(tmp_path: Path):
     model = tmp_path / "one.gguf"
     model.write_bytes(b"one")
-    keep_tuned(tmp_path, model, Trial(Setup(2, 64, binary=str(tmp_path / "gone")), Speed(1, 1, 1), 1.2))
+    keep_tuned(tmp_path, model, Trial(Setup(2, 64, binary=str(tmp_path / "gone")), Speed(1, 1, 1, 1), 1.2))
     assert read_tuned(tmp_path, model) is None
 
 
