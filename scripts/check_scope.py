@@ -30,6 +30,7 @@ ALLOWED: dict[str, str] = {
     "features/batches/queue.py::_count": "the same",
     "features/batches/queue.py::batches_to_end": "the same",
     "features/batches/queue.py::batches_to_clear": "the same",
+    "features/batches/queue.py::look": "the same",
     "features/batches/queue.py::announce_chat": "the same",
     "features/batches/queue.py::clear": "the same",
     "features/batches/queue.py::archive": "the same",

@@ -85,6 +85,7 @@ async def test_the_directory_follows_by_itself(backend: str):
     async with books(backend, clock) as own:
         other = Directory(own.database, SECRET.pepper, clock)
         await other.refresh()
+        assert other.is_fresh  # it follows whoever asks
         following = asyncio.get_running_loop().create_task(other.follow())
         key = await made_key(own)
         for _ in range(100):
@@ -94,6 +95,18 @@ async def test_the_directory_follows_by_itself(backend: str):
                 break
         following.cancel()
         assert other.holder_of(key)
+
+
+async def test_a_directory_that_nobody_asks_leaves_the_database_alone(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        looked = own.directory._seen_at
+        following = asyncio.get_running_loop().create_task(own.directory.follow())
+        for _ in range(100):
+            clock.advance(1)
+            await asyncio.sleep(0)
+        following.cancel()
+        assert own.directory._seen_at == looked
 
 
 async def test_a_key_of_the_environment_is_good_only_where_it_is_set(backend: str):

@@ -17,7 +17,6 @@ from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.pieces import Piece, Prompt, Sampling, Wish
 
 pytestmark = pytest.mark.real
-NUM_LINES = 30
 
 TEXT = """The river turns the old stone wheel, and the wheel turns the mill. The miller has a cat that is grey.
 In the evening he reads the news of the town to her, and she sleeps. Then both of them eat bread with butter.
@@ -40,13 +39,14 @@ async def test_replies_are_measured_deep_in_a_prompt_that_is_computed_once(
                 yield pieces
 
     monkeypatch.setattr(tune, "ChildEngine", Watched)
-    monkeypatch.setattr(tune, "_NUM_LINES", NUM_LINES)
+    monkeypatch.setattr(tune, "_NUM_CHARS", 1_600)
+    monkeypatch.setattr(tune, "_NUM_TRIES", 1)
     plan = planned(smollm2)
     speed = await tune.measure_model(smollm2, plan, tune.setup_of(plan), SystemClock())
     assert min(speed) > 1.0
     deep = [call for call in calls if call[0] >= 400]
-    assert len(deep) == 6  # one alone, four together, and one that repeats
-    assert all(num_tokens - num_cached <= 8 for num_tokens, num_cached in deep[:5])
+    assert len(deep) == 7  # the first one, one alone, four together, and one that repeats
+    assert all(num_tokens - num_cached <= 8 for num_tokens, num_cached in deep[:6])
 
 
 async def saved_bytes(path: Path, folder: Path, plan: gguf.Plan) -> int:

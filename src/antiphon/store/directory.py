@@ -23,7 +23,9 @@ from antiphon.store.secret import Secret
 
 T = TypeVar("T")
 MAX_AGE_S = 1.0
-_LOOK_EVERY_S = 0.4
+_LOOK_EVERY_S = 0.6
+_FOLLOW_S = 30.0
+"""After a call, for how long what is known is kept fresh: an idle server asks its database nothing."""
 _DOUBT_S = 0.05
 """A key that nobody holds may have been made just now, elsewhere: asked again, but no more often than this."""
 
@@ -61,7 +63,7 @@ class Directory:
         self._clock = clock
         self._environment = frozenset(environment)
         self._asking = asyncio.Lock()
-        self._seen_at = float("-inf")
+        self._seen_at = self._asked_at = float("-inf")
         self.now: Snapshot
 
     @property
@@ -71,7 +73,9 @@ class Directory:
 
     @property
     def is_fresh(self) -> bool:
-        return self._clock.monotonic() - self._seen_at < MAX_AGE_S
+        """Whether what is known may be used as it is. It is kept so for a while after somebody has asked."""
+        self._asked_at = self._clock.monotonic()
+        return self._asked_at - self._seen_at < MAX_AGE_S
 
     def holder_of(self, key: str) -> Principal | None:
         """Who holds `key`, as far as is known now. Looked up by HMAC: how long it takes says nothing of any key."""
@@ -118,9 +122,11 @@ class Directory:
         self._seen_at = began_at
 
     async def follow(self) -> None:
-        """Keep what is known fresh, until cancelled."""
+        """Keep what is known fresh while there are calls, until cancelled."""
         while True:
             await sleep(self._clock, _LOOK_EVERY_S)
+            if self._clock.monotonic() - self._asked_at > _FOLLOW_S:
+                continue
             try:
                 await self.refresh()
             except (ApiError, OSError):

@@ -90,7 +90,7 @@ class Worker:
         self._due = asyncio.Event()
         self._clear_at = self._look_at = float("-inf")
         self.is_stopping = False
-        self._is_chat_elsewhere = False
+        self._has_batches = self._is_chat_elsewhere = False
 
     @property
     def num_running(self) -> int:
@@ -135,23 +135,30 @@ class Worker:
         if now >= self._look_at:
             self._look_at = now + POLL_S
             await self._look()
-            await self._end_batches()
+            if self._has_batches:
+                await self._end_batches()
         if now >= self._clear_at:
             self._clear_at = now + _CLEAR_EVERY_S
             await self._care.clear()
         self._start_ready()
-        while self._may_start and len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING:
+        while self._may_claim:
             if not await self._claim():
                 break
             self._start_ready()
 
     async def _look(self) -> None:
         async with self._database.read() as connection:
-            self._is_chat_elsewhere = await queue.is_chat_announced(connection, self.id, self._clock.now())
+            found = await queue.look(connection, self.id, self._clock.now())
+        self._has_batches, self._is_chat_elsewhere = found
 
     @property
     def _may_start(self) -> bool:
         return not (self.is_stopping or self._is_chat_elsewhere)
+
+    @property
+    def _may_claim(self) -> bool:
+        has_room = len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING
+        return self._has_batches and has_room and self._may_start
 
     @property
     def _num_slots(self) -> int:

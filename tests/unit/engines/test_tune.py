@@ -74,6 +74,17 @@ def test_the_drafts_of_all_slots_fit_into_a_batch(num_batch: int, num_slots: int
     assert setup_of(plan).apply(plan).num_draft == 0
 
 
+async def test_what_is_slow_in_one_thing_by_chance_is_measured_again():
+    num_measured = 0
+
+    async def measure(setup: Setup) -> Speed:
+        nonlocal num_measured
+        num_measured += setup.drafts
+        return Speed(100, 10, 15 if num_measured == 1 else 20, 20) if setup.drafts else Speed(100, 10, 20, 10)
+
+    assert [trial async for trial in tune(DEFAULT, None, 2, measure)][-1].setup == replace(DEFAULT, drafts=True)
+
+
 async def test_a_gain_that_does_not_come_again_is_not_believed():
     seen: list[Setup] = []
 

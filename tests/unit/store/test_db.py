@@ -75,7 +75,9 @@ async def test_a_broken_rule_and_a_wrong_statement_are_the_callers(sqlstate: str
 async def test_the_directory_goes_on_following_a_database_that_starts():
     clock = ManualClock()
     database = raising(failure("57P03"))
-    following = asyncio.get_running_loop().create_task(Directory(database, SECRET.pepper, clock).follow())
+    directory = Directory(database, SECRET.pepper, clock)
+    assert not directory.is_fresh
+    following = asyncio.get_running_loop().create_task(directory.follow())
     for _ in range(20):
         await asyncio.sleep(0)
         clock.advance(1)

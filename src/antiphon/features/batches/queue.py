@@ -181,11 +181,13 @@ async def announce_chat(connection: AsyncConnection, server: str, until: float) 
         await connection.execute(insert(_facts).from_select(["name", "value"], new))
 
 
-async def is_chat_announced(connection: AsyncConnection, server: str, now: float) -> bool:
-    """Whether another process than `server` has told so."""
-    value = (await connection.execute(select(_facts.c.value).where(_facts.c.name == _CHAT))).scalar() or f"{server} 0"
-    who, _, until = value.partition(" ")
-    return who != server and now < float(until) < now + _MAX_CHAT_S
+async def look(connection: AsyncConnection, server: str, now: float) -> tuple[bool, bool]:
+    """Whether there are batches that have not ended, and whether another process than `server` has told of a chat."""
+    are_there = exists().where(_batches.c.state.in_(("in_progress", "canceling")))
+    told = select(_facts.c.value).where(_facts.c.name == _CHAT).scalar_subquery()
+    has_batches, value = (await connection.execute(select(are_there, told))).one()
+    who, _, until = (value or f"{server} 0").partition(" ")
+    return has_batches, who != server and now < float(until) < now + _MAX_CHAT_S
 
 
 async def archive(connection: AsyncConnection, batch_id: str, now: float) -> None:
