@@ -22,7 +22,7 @@ import orjson
 
 from bench import report
 from bench.llama import start_llama
-from bench.processes import KEY, REPO, Child, Stage, free_port, tuned_by
+from bench.processes import KEY, REPO, Child, Stage
 
 _MODEL = Path.home() / ".cache" / "antiphon-test-models" / "qwen05.gguf"
 _RESULTS = Path(__file__).parent / "results"
@@ -244,8 +244,8 @@ class Subject:
 
 
 @contextmanager
-def served(stage: Stage, name: str, subject: Subject, kv_dir: Path | None = None) -> Iterator[Server]:
-    child = _start(stage, name, subject, kv_dir)
+def served(stage: Stage, name: str, subject: Subject, kept: Path | None = None) -> Iterator[Server]:
+    child = _start(stage, name, subject, kept)
     body = orjson.dumps(_body({"messages": [{"role": "user", "content": "hi"}]}))
     head = f"POST /v1/messages HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     try:
@@ -255,16 +255,17 @@ def served(stage: Stage, name: str, subject: Subject, kv_dir: Path | None = None
         child.stop()
 
 
-def _start(stage: Stage, name: str, subject: Subject, kv_dir: Path | None) -> Child:
+def _start(stage: Stage, name: str, subject: Subject, kept: Path | None) -> Child:
+    """`kept` is the data folder of a server that ours follows: the workspace's id is part of what was saved."""
     if name == "bare":
         return start_llama(stage, subject.model, _NUM_SLOTS, REPO / "src")
-    data_dir = Path(f"{kv_dir or stage.folder / str(free_port())}-data")  # the workspace's id is part of the key
     return stage.antiphon(
         name,
         "--model",
         str(subject.model),
-        *tuned_by(subject.tuned, data_dir),
-        *(["--kv-dir", str(kv_dir)] if kv_dir else []),
+        "--data-dir",
+        str(kept or stage.data_dir(subject.tuned)),
+        *(["--kv-dir", str(kept / "kv")] if kept else []),
         source=REPO / "src",
         core=None,
         ANTIPHON_SLOTS=str(_NUM_SLOTS),
@@ -277,7 +278,7 @@ def restarted(stage: Stage, subject: Subject, seed: int, sizes: Sizes) -> dict[s
     """The turn after a restart, of a conversation that was warm before it."""
     tallies: dict[str, Tally] = {}
     for name in ("bare", "ours"):
-        trace, folder = Trace(seed, sizes.num_words), stage.folder / f"kv-{seed}"
+        trace, folder = Trace(seed, sizes.num_words), stage.data_dir(subject.tuned)
         with served(stage, name, subject, folder) as server:
             first = server.ask(trace.turn(), trace.session)
         assert first

@@ -108,6 +108,13 @@ class Stage:
     ) -> None:
         self._stack.close()
 
+    def data_dir(self, tuned: Path | None) -> Path:
+        """A new data folder, with what `antiphon tune` has kept in `tuned`, if that is given."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        if tuned:
+            shutil.copy2(tuned, folder / "tuned.json")
+        return folder
+
     def start(
         self,
         name: str,
@@ -147,14 +154,6 @@ class Stage:
         folder = ["--data-dir", str(self.folder / f"data-{name}-{port}")]
         own = {"ANTIPHON_API_KEY": KEY, "PYTHONPATH": str(source), **env}
         return self.start(name, [*serve, *folder, *arguments], port, core=core, env=own)
-
-
-def tuned_by(tuned: Path | None, data_dir: Path) -> list[str]:
-    """The arguments of a server that finds in its data folder what `antiphon tune` has kept in `tuned`."""
-    if tuned:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tuned, data_dir / "tuned.json")
-    return ["--data-dir", str(data_dir)]
 
 
 def _clean_environment() -> dict[str, str]:

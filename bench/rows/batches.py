@@ -12,8 +12,10 @@ from bench.report import Limit, Line, over
 from bench.rows.latency import body_of
 from bench.session import Bench, Target
 
-_QUIET_S = 1.5
+QUIET_S = 1.5
 """A batch waits until nobody has called for a while."""
+_DEADLINE_S = 3600.0
+"""For the longest batch of all, on a slow machine."""
 _NUM_CONNECTIONS = 32
 _NUM_DRAINED = 10_000
 _NUM_LARGE = 100_000
@@ -34,7 +36,7 @@ def drained(bench: Bench) -> list[Line]:
         found = load.run(
             child.port, target.request(body), connections=_NUM_CONNECTIONS, seconds=bench.options.seconds
         ).per_second
-        time.sleep(_QUIET_S)
+        time.sleep(QUIET_S)
         before = child.rss_bytes
         rate, peak = _drain(child, body)
         if number:  # the first round warms up
@@ -99,15 +101,33 @@ def _start(bench: Bench, name: str, **env: str) -> Child:
 
 def _drain(child: Child, body: dict[str, Any]) -> tuple[float, int]:
     """(items per second, the most memory that was seen)."""
-    peak = child.rss_bytes
+    memory = [child.rss_bytes]
     began_at = time.monotonic()
     batch_id = _send(child, lambda: _body(body, _NUM_DRAINED))
-    while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
-        peak = max(peak, child.rss_bytes)
-        time.sleep(0.05)
+    wait_until(child, batch_id, has_ended, 0.05, lambda: memory.append(child.rss_bytes))
     rate = _NUM_DRAINED / (time.monotonic() - began_at)
     ask(child, "DELETE", f"{PATH}/{batch_id}")
-    return rate, peak
+    return rate, max(memory)
+
+
+def wait_until(
+    child: Child,
+    batch_id: str,
+    is_so: Callable[[dict[str, Any]], bool],
+    pause_s: float,
+    note: Callable[[], object] = int,
+) -> None:
+    """Look at a batch until it is so; `note` is called after each look that has found it otherwise."""
+    deadline = time.monotonic() + _DEADLINE_S
+    while not is_so(ask(child, "GET", f"{PATH}/{batch_id}")):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: the batch {batch_id} is not as it should be after {_DEADLINE_S:.0f} s")
+        note()
+        time.sleep(pause_s)
+
+
+def has_ended(batch: dict[str, Any]) -> bool:
+    return batch["processing_status"] == "ended"
 
 
 def _body(params: dict[str, Any], num: int) -> Iterator[bytes]:

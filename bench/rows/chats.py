@@ -8,7 +8,7 @@ from antiphon.engines import gguf
 from bench import talk
 from bench.processes import Child
 from bench.report import Limit, Line
-from bench.rows.batches import PATH, ask
+from bench.rows.batches import PATH, ask, wait_until
 from bench.rows.real_batches import POLL_S, begin, params
 from bench.session import READY_BODY, Bench, Target
 
@@ -66,6 +66,5 @@ def _run_batch(child: Child, num_batch: int) -> tuple[str, float]:
     num_input = ask(child, "POST", "/v1/messages", body, len(body))["usage"]["input_tokens"]
     step_s = (time.monotonic() - began_at) / num_input * num_batch
     batch_id = begin(child, "Batch", _NUM_ITEMS)
-    while not ask(child, "GET", f"{PATH}/{batch_id}")["request_counts"]["succeeded"]:
-        time.sleep(POLL_S)
+    wait_until(child, batch_id, lambda batch: batch["request_counts"]["succeeded"] > 0, POLL_S)
     return batch_id, step_s

@@ -7,7 +7,6 @@ from typing import Any
 
 from bench import talk
 from bench.llama import start_llama
-from bench.processes import free_port, tuned_by
 from bench.report import Limit, Line, over
 from bench.session import READY_BODY, Bench, Target
 
@@ -62,7 +61,8 @@ def engines(bench: Bench, num_slots: int) -> Iterator[tuple[Target, Target]]:
         "real",
         "--model",
         str(options.model),
-        *tuned_by(options.tuned, bench.stage.folder / f"data-real-{free_port()}"),
+        "--data-dir",
+        str(bench.stage.data_dir(options.tuned)),
         source=options.source,
         core=None,
         ANTIPHON_SLOTS=str(num_slots),

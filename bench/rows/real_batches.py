@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.processes import Child
 from bench.report import Limit, Line
-from bench.rows.batches import HEADERS, PATH, ask
+from bench.rows.batches import HEADERS, PATH, QUIET_S, ask, has_ended, wait_until
 from bench.session import READY_BODY, Bench, Target
 
 _NUM_ITEMS = 64
@@ -20,8 +20,6 @@ _NUM_PREFIX_WORDS = 1_330
 """Some 1,500 tokens."""
 _NUM_SLOTS = 32
 """What several slots gain is in writing: the more replies in one step of the engine, the less each token costs."""
-_QUIET_S = 1.5
-"""A batch waits until nobody has called for a while."""
 POLL_S = 0.5
 """A client that asks twenty times a second takes as much of two cores as a slot does."""
 _WORDS = "the lighthouse keeper wrote down every ship that passed along the coast in a long winter of storms".split()
@@ -89,11 +87,10 @@ def begin(child: Child, name: str, num_items: int) -> str:
 
 def _batch(child: Child, name: str) -> tuple[float, list[dict[str, Any]]]:
     """(seconds, the usage of each item)."""
-    time.sleep(_QUIET_S)
+    time.sleep(QUIET_S)
     began_at = time.monotonic()
     batch_id = begin(child, name, _NUM_ITEMS)
-    while ask(child, "GET", f"{PATH}/{batch_id}")["processing_status"] != "ended":
-        time.sleep(POLL_S)
+    wait_until(child, batch_id, has_ended, POLL_S)
     took_s = time.monotonic() - began_at
     connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=30)
     connection.request("GET", f"{PATH}/{batch_id}/results", headers=HEADERS)

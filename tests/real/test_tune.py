@@ -13,6 +13,7 @@ from antiphon.core.clock import SystemClock
 from antiphon.engines import gguf, tune
 from antiphon.engines.child import ChildEngine
 from antiphon.engines.saved import SavedPrompts
+from antiphon.engines.setup import setup_of
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.pieces import Piece, Prompt, Sampling, Wish
 
@@ -42,7 +43,7 @@ async def test_replies_are_measured_deep_in_a_prompt_that_is_computed_once(
     monkeypatch.setattr(tune, "_NUM_CHARS", 1_600)
     monkeypatch.setattr(tune, "_NUM_TRIES", 1)
     plan = planned(smollm2)
-    speed = await tune.measure_model(smollm2, plan, tune.setup_of(plan), SystemClock())
+    speed = await tune.measure_model(smollm2, plan, setup_of(plan), SystemClock())
     assert min(speed) > 1.0
     deep = [call for call in calls if call[0] >= 400]
     assert len(deep) == 7  # the first one, one alone, four together, and one that repeats
@@ -89,7 +90,7 @@ async def replies(path: Path, folder: Path, plan: gguf.Plan) -> tuple[set[str], 
 
 async def test_what_is_repeated_is_guessed_and_says_the_same(smollm2: Path, tmp_path: Path):
     plan = planned(smollm2)
-    setup = replace(tune.setup_of(plan), num_batch=64)
+    setup = replace(setup_of(plan), num_batch=64)
     texts, num_guessed = await replies(smollm2, tmp_path / "alone", setup.apply(plan))
     assert num_guessed == 0
     drafted = replace(setup, drafts=True).apply(plan)

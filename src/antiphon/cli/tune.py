@@ -34,7 +34,8 @@ async def _tune(settings: Settings, *, with_q8_keys: bool) -> "Trial":
     from antiphon.engines import gguf
     from antiphon.engines.building import binary_of
     from antiphon.engines.models import find_model
-    from antiphon.engines.tune import Setup, Speed, Trial, keep_tuned, measure_model, num_logical, setup_of, tune
+    from antiphon.engines.setup import Setup, keep_tuned, setup_of
+    from antiphon.engines.tune import Speed, Trial, measure_model, num_logical, tune
 
     file = await find_model(settings.model, settings.data_dir)
     plan = gguf.plan(file.path, gguf.available_bytes(), gguf.num_cores())
@@ -49,7 +50,7 @@ async def _tune(settings: Settings, *, with_q8_keys: bool) -> "Trial":
         typer.echo(_told(trial), err=True)
     if trial is None:
         raise OperatorError("Nothing was tried.")
-    keep_tuned(settings.data_dir, file.path, trial)
+    keep_tuned(settings.data_dir, file.path, trial.setup, {"speed": trial.speed._asdict(), "gain": trial.gain})
     return trial
 
 

@@ -19,7 +19,7 @@ from antiphon.engines.keeping import saved_prompts
 from antiphon.engines.models import find_model
 from antiphon.engines.projector import read_projector
 from antiphon.engines.protocol import Engine, EngineModel
-from antiphon.engines.tune import read_tuned
+from antiphon.engines.setup import read_tuned
 from antiphon.settings import Settings
 
 log = logging.getLogger("antiphon.engines")

@@ -1,4 +1,4 @@
-"""Which settings of the built-in engine are fastest for a model on this machine: measured once, then kept.
+"""Which settings of the built-in engine are fastest for a model on this machine.
 
 Decision 0030 tells what is tried, and what was found.
 """
@@ -10,22 +10,19 @@ import platform
 import textwrap
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
-from importlib import metadata
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import orjson
-
 from antiphon.core.clock import Clock
 from antiphon.core.errors import ApiError, OperatorError
 from antiphon.engines import gguf
 from antiphon.engines.child import ChildEngine
-from antiphon.engines.keeping import digest_of
 from antiphon.engines.runner import SLOW_IN_FLASH
 from antiphon.engines.saved import SavedPrompts
+from antiphon.engines.setup import Setup
 from antiphon.turn.chat import Chat, ChatTurn
 from antiphon.turn.pieces import Prompt, Sampling, Wish
 
@@ -35,42 +32,7 @@ _NUM_CHARS, _TOKEN_CHARS = 6_000, 3
 _NUM_TOKENS, _NUM_STREAMS, _NUM_TRIES = 48, 4, 2
 _WINDOW = 4096
 _MAX_BATCH = 512
-_MIN_DRAFT, _MAX_DRAFT = 12, 24
 _SAVED_BYTES = 4 << 30
-_TEXT = inspect.getsource(textwrap)
-"""Some file of a program, as agents read and write them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is tried. `binary` is an engine that was built for this machine; None for that of the wheel."""
-
-    num_threads: int
-    num_batch: int
-    flash: bool | None = None
-    repacks: bool = True
-    q8_keys: bool = False
-    drafts: bool = False
-    binary: str | None = None
-
-    def apply(self, plan: gguf.Plan) -> gguf.Plan:
-        """A batch that has to hold a picture stays as large as that."""
-        num_batch = max(plan.num_batch, self.num_batch)
-        return replace(
-            plan,
-            num_threads=self.num_threads,
-            num_batch=num_batch,
-            flash=self.flash,
-            repacks=self.repacks,
-            q8_keys=self.q8_keys,
-            num_draft=_num_draft(num_batch, plan.num_slots) if self.drafts else 0,
-        )
-
-
-def _num_draft(num_batch: int, num_slots: int) -> int:
-    """As many as every slot has room for in one batch, or the server ends; 0 where they would be too few."""
-    num_draft = min(_MAX_DRAFT, num_batch // num_slots - 1)
-    return num_draft if num_draft >= _MIN_DRAFT else 0
 
 
 class Speed(NamedTuple):
@@ -124,13 +86,17 @@ async def tune(
         gain = speed.over(before)
         yield Trial(setup, speed, gain)
         best = setup if gain >= _GAIN else best
-    before, speed = await measure(default), await measure(best)
-    gain = speed.over(before) if best != default else 1.0
+    if best == default:
+        yield Trial(default, await measure(default), 1.0)
+        return
+    before, speed = await _both(measure, default, best)
+    gain = speed.over(before)
     yield Trial(best, speed, gain) if gain >= 1.0 else Trial(default, before, 1.0)
 
 
 async def _both(measure: Measure, best: Setup, setup: Setup) -> tuple[Speed, Speed]:
-    """The speeds of two. Where one is faster in all but one thing, which may be chance, both are measured again."""
+    """The speeds of two. Where one is faster on the whole but too slow in something, both are measured again: it may
+    have been chance."""
     before, speed = await measure(best), await _or_failed(measure, setup)
     if speed.over(before) == 0 and speed.gain_over(before) >= _GAIN:
         before, speed = before.best(await measure(best)), speed.best(await _or_failed(measure, setup))
@@ -160,7 +126,7 @@ async def measure_model(model: Path, plan: gguf.Plan, setup: Setup, clock: Clock
     """Run the model with `setup` on a prompt as long as an agent's. Raises OperatorError where it cannot be loaded."""
     small = replace(plan, window=min(plan.window, _WINDOW), num_slots=_NUM_STREAMS)
     async with _running(model, setup.apply(small), setup.binary, clock) as engine:
-        text = _TEXT[: min(_NUM_CHARS, small.window // 2 * _TOKEN_CHARS)]
+        text = inspect.getsource(textwrap)[: min(_NUM_CHARS, small.window // 2 * _TOKEN_CHARS)]  # a file of a program
         prompt = await _prompt(engine, text)
         await _call(engine, clock, await _prompt(engine, "Hi."), "")  # the first call pays for what is set up once
         started = clock.monotonic()
@@ -215,34 +181,5 @@ def _pace(streams: Sequence[Sequence[float]]) -> float:
     return len(late) / (max(late) - since) if late else 1.0
 
 
-def setup_of(plan: gguf.Plan) -> Setup:
-    return Setup(plan.num_threads, plan.num_batch, plan.flash, plan.repacks, plan.q8_keys)
-
-
 def num_logical() -> int:
     return os.cpu_count() or 1
-
-
-def read_tuned(data_dir: Path, model: Path) -> Setup | None:
-    """What was found for this model, this engine and this machine, if it was looked for."""
-    try:
-        kept: dict[str, Any] = orjson.loads((data_dir / "tuned.json").read_bytes())
-        setup = Setup(**kept[_key(model)]["setup"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return setup if setup.binary is None or Path(setup.binary).is_file() else None
-
-
-def keep_tuned(data_dir: Path, model: Path, trial: Trial) -> None:
-    path = data_dir / "tuned.json"
-    try:
-        kept: dict[str, Any] = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
-        kept = {}
-    kept[_key(model)] = {"setup": asdict(trial.setup), "speed": trial.speed._asdict(), "gain": trial.gain}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
-
-
-def _key(model: Path) -> str:
-    return f"{digest_of(model)} {metadata.version('xllamacpp')} {gguf.num_cores()}"

@@ -71,9 +71,8 @@ class Directory:
         """The first organization and its default workspace."""
         return self.now.home
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether what is known may be used as it is. It is kept so for a while after somebody has asked."""
+    def check_fresh(self) -> bool:
+        """Whether what is known may be used as it is. Whoever asks has it kept so for a while."""
         self._asked_at = self._clock.monotonic()
         return self._asked_at - self._seen_at < MAX_AGE_S
 
@@ -98,7 +97,7 @@ class Directory:
         return Secret(self._pepper).unseal(access_key_id, pair.sealed)
 
     async def _see(self, look: Callable[[], T | None]) -> T | None:
-        if not self.is_fresh:
+        if not self.check_fresh():
             await self.refresh()
         found = look()
         if found is None and self._clock.monotonic() - self._seen_at > _DOUBT_S:

@@ -32,7 +32,7 @@ async def authenticate(call: PublicCall, kind: KeyKind) -> Principal:
             return principal
         raise ApiError(Kind.AUTHENTICATION, "x-api-key header is required")
     directory = call.shared.directory
-    principal = _holder(call, key) if directory.is_fresh else None
+    principal = _holder(call, key) if directory.check_fresh() else None
     if principal is None:
         principal = await _holder_of_token(call, key) or await directory.find(key)
     if principal is None or principal.kind != kind or _has_expired(call, principal):

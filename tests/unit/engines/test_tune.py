@@ -11,7 +11,8 @@ import pytest
 from antiphon.core.errors import OperatorError
 from antiphon.engines import building
 from antiphon.engines.gguf import Plan
-from antiphon.engines.tune import Setup, Speed, Trial, keep_tuned, read_tuned, setup_of, tune
+from antiphon.engines.setup import Setup, keep_tuned, read_tuned, setup_of
+from antiphon.engines.tune import Speed, Trial, tune
 
 PLAN = Plan(window=2048, num_slots=4, num_batch=64, num_threads=2, cache_mib=10)
 DEFAULT = setup_of(PLAN)
@@ -101,7 +102,7 @@ def test_what_was_found_is_kept_for_this_model_only(tmp_path: Path):
     other.write_bytes(b"other")
     setup = Setup(2, 128, flash=True)
     assert read_tuned(tmp_path, one) is None
-    keep_tuned(tmp_path, one, Trial(setup, Speed(1, 1, 1, 1), 1.2))
+    keep_tuned(tmp_path, one, setup, {"gain": 1.2})
     assert read_tuned(tmp_path, one) == setup
     assert read_tuned(tmp_path, other) is None
     assert setup.apply(PLAN).num_batch == 128
@@ -118,7 +119,7 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, content:
 def test_an_engine_that_is_gone_is_not_used(tmp_path: Path):
     model = tmp_path / "one.gguf"
     model.write_bytes(b"one")
-    keep_tuned(tmp_path, model, Trial(Setup(2, 64, binary=str(tmp_path / "gone")), Speed(1, 1, 1, 1), 1.2))
+    keep_tuned(tmp_path, model, Setup(2, 64, binary=str(tmp_path / "gone")), {"gain": 1.2})
     assert read_tuned(tmp_path, model) is None
 
 

@@ -60,7 +60,7 @@ main()
 NEEDED_LATER = (
     *("alembic", "asyncpg", "cryptography", "huggingface_hub", "jsonschema", "jwt", "opentelemetry", "PIL"),
     *("pypdfium2", "referencing", "rich", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "xllamacpp"),
-    *("antiphon.facades.bedrock.shapes", "antiphon.store.care"),
+    *("antiphon.engines.tune", "antiphon.facades.bedrock.shapes", "antiphon.store.care"),
 )
 
 

@@ -76,7 +76,7 @@ async def test_the_directory_goes_on_following_a_database_that_starts():
     clock = ManualClock()
     database = raising(failure("57P03"))
     directory = Directory(database, SECRET.pepper, clock)
-    assert not directory.is_fresh
+    assert not directory.check_fresh()
     following = asyncio.get_running_loop().create_task(directory.follow())
     for _ in range(20):
         await asyncio.sleep(0)
