@@ -100,6 +100,11 @@ class Trace:
         system = [*line, {"type": "text", "text": self._system}]
         return _body({"system": system, "messages": list(self._messages)})
 
+    def task(self, number: int, *, num_words: int = 30) -> Json:
+        """The first request of one of several agents who share a system prompt."""
+        messages = [{"role": "user", "content": f"{number} {self._text(num_words)}"}]
+        return _body({"system": self._system, "messages": messages})
+
     def side_call(self) -> Json:
         """A title for the conversation: short, with a head of its own."""
         messages = [{"role": "user", "content": f"{self._num_turns} {self._text(20)}"}]
@@ -204,6 +209,24 @@ def two_workspaces(server: Server, seed: int, sizes: Sizes) -> Tally:
     )
 
 
+def four_at_once(server: Server, seed: int, sizes: Sizes) -> Tally:
+    """Sub-agents: the same tools and system, each with a task of its own. What they share is asked for afterwards."""
+    trace = Trace(seed, sizes.num_words)
+    tasks = [trace.task(number) for number in range(4)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: server.ask(tasks[number], f"{trace.session}-{number}"), range(4)))
+    tally = Tally(wall_s=time.perf_counter() - started)
+    shared = server.ask(trace.task(0, num_words=0), trace.session)
+    assert shared
+    for answer in answers:
+        assert answer
+        tally.num_computed += answer[1]
+        tally.num_unique += answer[0] - shared[0]
+    tally.num_unique += shared[0]
+    return tally
+
+
 def _other_key(server: Server) -> str:
     other = _admin(server, "/v1/organizations/workspaces", {"name": f"Other {time.time_ns()}"})["id"]
     return _admin(server, "/antiphon/api_keys", {"name": "Theirs", "workspace_id": other})["key"]
@@ -230,6 +253,7 @@ CASES: dict[str, tuple[str, Case, float, float]] = {
     "e": ("gives up after 2 s, and retries", gives_up, 1.02, 1.02),
     "f": ("the line's version changes", version_changes, 1.05, 0.35),
     "g": ("two workspaces, each with a changing line", two_workspaces, 1.05, 0.35),
+    "i": ("four agents with one system prompt, at once", four_at_once, 1.05, 0.5),
 }
 """By letter: what it is, the trace, and what computed/unique and wall/bare's may be at most."""
 RESTART = "h"
@@ -344,7 +368,7 @@ def render(rows: Sequence[Json]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.agent_replay", description=__doc__)
-    parser.add_argument("--cases", default="a,b,c,d,e,f,g,h", help="which, with commas")
+    parser.add_argument("--cases", default="a,b,c,d,e,f,g,h,i", help="which, with commas")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=_MODEL)
     parser.add_argument("--tuned", type=Path, help="a tuned.json for ours; the bare server keeps the defaults")

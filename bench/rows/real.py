@@ -10,7 +10,7 @@ from bench.llama import start_llama
 from bench.report import Limit, Line, over
 from bench.session import READY_BODY, Bench, Target
 
-_NUM_STREAMS = (1, 2, 4, 8)
+NUM_STREAMS = (1, 2, 4, 8)
 _NUM_STARTS = 4
 """Two engines of the same binary differ by up to a tenth for as long as they run, by where their memory came to lie."""
 _LIMIT = Limit(0.97, is_least=True)
@@ -21,17 +21,17 @@ _OVER_ONE = {2: Limit(0.95, is_least=True), 4: Limit(0.95, is_least=True), 8: Li
 def tokens_per_second(bench: Bench) -> list[Line]:
     if bench.options.model is None:
         return []
-    rates: dict[int, dict[str, list[float]]] = {number: {"bare": [], "ours": []} for number in _NUM_STREAMS}
+    rates: dict[int, dict[str, list[float]]] = {number: {"bare": [], "ours": []} for number in NUM_STREAMS}
     for _ in range(_NUM_STARTS):
-        with engines(bench, num_slots=max(_NUM_STREAMS)) as targets:
-            for num_streams in _NUM_STREAMS:
+        with engines(bench, num_slots=max(NUM_STREAMS)) as targets:
+            for num_streams in NUM_STREAMS:
                 for name, found in bench.take_turns(targets, partial(_rate, bench, num_streams)).items():
                     rates[num_streams][name] += found
-    return [line for num_streams in _NUM_STREAMS for line in _lines(bench.options.model.stem, num_streams, rates)]
+    return [line for num_streams in NUM_STREAMS for line in _lines(bench.options.model.stem, num_streams, rates)]
 
 
 def _rate(bench: Bench, num_streams: int, target: Target) -> float:
-    requests = [target.request(_body(number, bench.options.tokens)) for number in range(num_streams)]
+    requests = [target.request(story(number, bench.options.tokens)) for number in range(num_streams)]
     return talk.ask_together(target.child.port, requests)
 
 
@@ -46,7 +46,8 @@ def _lines(model: str, num_streams: int, rates: dict[int, dict[str, list[float]]
     return lines
 
 
-def _body(number: int, max_tokens: int) -> dict[str, Any]:
+def story(number: int, max_tokens: int) -> dict[str, Any]:
+    """A call whose reply does not end before `max_tokens`."""
     text = f"Story {number}: write a very long story about the sea, the wind and a lighthouse. Do not stop."
     messages = [{"role": "user", "content": text}]
     return {"model": "claude-x", "max_tokens": max_tokens, "temperature": 0, "stream": True, "messages": messages}

@@ -106,6 +106,31 @@ async def test_calls_with_a_common_beginning_take_a_copy_of_it(smollm2: Path, tm
     assert max(computed) < 40
 
 
+async def test_calls_that_begin_alike_and_come_at_once_compute_it_once(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The others wait until the first one's prompt is computed, not for its reply; another workspace's does not."""
+    monkeypatch.setattr("antiphon.engines.slots._WORTH_WAITING", 200)
+    order: list[str] = []
+
+    async def one(word: str, wish: Wish) -> int:
+        _, done = await run(engine, about(f"Say the number {word} now."), wish)
+        order.append(word)
+        return done
+
+    async with serving(smollm2, tmp_path, num_slots=4) as engine:
+        long = WISH._replace(max_tokens=200)
+        first = asyncio.ensure_future(one("one", long))
+        await asyncio.sleep(0.05)
+        theirs = WISH._replace(salt="theirs")
+        others = [one("two", WISH), one("three", WISH), one("four", theirs)]
+        two, three, four = await asyncio.gather(*others)
+        await first
+    assert max(two, three) < 40
+    assert four > 250
+    assert order[-1] == "one"
+
+
 async def test_what_others_wait_for_is_shared_before_the_reply_is_written(smollm2: Path, tmp_path: Path):
     """The others come when its prompt is computed, and find it in their slots, while it is still writing."""
     first = WISH._replace(max_tokens=200, num_waiting=2)
@@ -119,7 +144,9 @@ async def test_what_others_wait_for_is_shared_before_the_reply_is_written(smollm
     assert told[0].num_cached == 0
     assert max(done for _, done in computed) < 40
     assert rest[-1].num_output == 200
-    assert stop_of(rest).num_cached == prompt.num_tokens - 1
+    assert told[-1]
+    assert told[-1].num_cached == prompt.num_tokens - 1
+    assert stop_of(rest).num_cached == 0
 
 
 async def _until_computed(bursts: AsyncGenerator[list[Piece]]) -> AsyncGenerator[Piece]:

@@ -1,6 +1,7 @@
 """`antiphon tune`: find the fastest settings of the built-in engine for a model."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,8 +42,8 @@ async def _tune(settings: Settings, *, with_q8_keys: bool) -> "Trial":
     plan = gguf.plan(file.path, gguf.available_bytes(), gguf.num_cores())
     binary = binary_of(settings.data_dir)
 
-    async def measure(setup: Setup) -> Speed:
-        return await measure_model(file.path, plan, setup, SystemClock())
+    async def measure(setups: Sequence[Setup]) -> Sequence[Speed]:
+        return await measure_model(file.path, plan, setups, SystemClock())
 
     trial: Trial | None = None
     built = str(binary) if binary.is_file() else None

@@ -44,6 +44,11 @@ class Header:
     num_weights: int
     """That one token is multiplied with: in a mixture of experts, the experts that it meets."""
 
+    @property
+    def token_bytes(self) -> int:
+        """What a token takes in the cache."""
+        return max(1, self.kv_values * _KV_BYTES)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -63,6 +68,11 @@ class Plan:
     """Whether the cache keeps keys in eight bits instead of sixteen."""
     num_draft: int = 0
     """How many tokens are guessed at once where a reply repeats something; those of all slots fit into one batch."""
+
+
+def needed_bytes(header: Header, num_tokens: int) -> int:
+    """What has to be free for the model with a cache of `num_tokens`."""
+    return int((header.num_bytes + _OVERHEAD_BYTES + num_tokens * header.token_bytes) / _SHARE)
 
 
 def read_header(path: Path) -> Header:
@@ -99,16 +109,15 @@ def plan(
     header = read_header(path)
     fixed_bytes = header.num_bytes + extra_bytes + _OVERHEAD_BYTES
     free = int(available_bytes * _SHARE) - fixed_bytes
-    token_bytes = max(1, header.kv_values * _KV_BYTES)
     wanted = min(window or header.window, header.window)
-    slots, tokens = _fit(wanted, free // token_bytes, num_slots)
+    slots, tokens = _fit(wanted, free // header.token_bytes, num_slots)
     if tokens < min(wanted, _MIN_WINDOW):
-        need = fixed_bytes + _MIN_WINDOW * token_bytes * slots
+        need = needed_bytes(header, _MIN_WINDOW * slots) + extra_bytes / _SHARE
         raise OperatorError(
-            f"The model {path.name} needs about {need / _SHARE / 1e9:.1f} GB of free memory, and there are "
+            f"The model {path.name} needs about {need / 1e9:.1f} GB of free memory, and there are "
             f"{available_bytes / 1e9:.1f} GB: free some, or take a smaller model."
         )
-    left = free - tokens * slots * token_bytes
+    left = free - tokens * slots * header.token_bytes
     num_batch = max(min_batch, _num_batch(header, num_cores))
     return Plan(tokens, slots, num_batch, num_cores, min(_MAX_CACHE_MIB, left // 2 >> 20))
 

@@ -14,7 +14,7 @@ from antiphon.core.clock import Clock, Timer
 from antiphon.core.errors import ApiError
 from antiphon.engines.choice import WORTH_MOVING, Choice, Keep, Slot, Wanted, choose, choose_in_place, free_of_worth
 from antiphon.engines.http import Upstream, reading
-from antiphon.engines.packed import TOKEN_BYTES, num_tokens, pack
+from antiphon.engines.packed import TOKEN_BYTES, num_common, num_tokens, pack
 from antiphon.engines.saved import Entry, SavedPrompts
 from antiphon.turn.pieces import Piece, Progress, Wish
 
@@ -25,6 +25,8 @@ _TELL_S = 1.0
 _TELL_PROGRESS_S = 5.0
 _FIRST_GUESS_BYTES = 64 << 10
 """Of a token's state, until one was saved."""
+_WORTH_WAITING = 1024
+"""Tokens that a call has to compute for others, who begin alike, to wait for them."""
 
 
 class Held:
@@ -34,8 +36,12 @@ class Held:
         self.slot = slot
         self._totals = totals
         self._clock = clock
-        self._is_counted = False
+        self.num_reused: int | None = None
+        """Tokens of the prompt that there were, as the engine told first."""
         self._told_at = clock.monotonic()
+        self.num_waiting = 0
+        self.is_over = asyncio.Event()
+        """Whether nobody need wait for its prompt any more."""
         self.fields: dict[str, Any] = {"id_slot": slot.number, "cache_prompt": may_reuse}
 
     @property
@@ -55,6 +61,13 @@ class Held:
                 slot.num_computed = num_tokens(slot.tokens)
                 slot.num_output = piece.num_output
 
+    def told(self, pieces: list[Piece]) -> list[Piece]:
+        """The same, where the prompt was computed by an earlier request: the engine found all of it in this one."""
+        last = pieces[-1]
+        if last.stop is None or self.num_reused is None:
+            return pieces
+        return [*pieces[:-1], last._replace(stop=last.stop._replace(num_cached=self.num_reused))]
+
     def _tell(self, progress: Progress) -> None:
         """A prompt that takes long is told of: it is no engine that hangs."""
         now = self._clock.monotonic()
@@ -64,8 +77,8 @@ class Held:
 
     def _count(self, progress: Progress) -> None:
         """The first word of a prompt tells what there was of it."""
-        if not self._is_counted:
-            self._is_counted = True
+        if self.num_reused is None:
+            self.num_reused = progress.num_cached
             self._totals.num_calls += 1
             self._totals.num_prompt += progress.num_total
             self._totals.num_reused += progress.num_cached
@@ -92,44 +105,92 @@ class Slots:
         self._freed = asyncio.Event()
         self._token_bytes = _FIRST_GUESS_BYTES
         self._salts: set[str] = set()
+        self._ahead: list[Held] = []
         self._totals = Totals()
         self._timer: Timer | None = None
 
     @asynccontextmanager
     async def hold(self, tokens: Sequence[int | str], wish: Wish) -> AsyncGenerator[Held]:
-        """A slot for the block, with as much of the prompt in it as there is anywhere."""
-        wanted = Wanted(pack(tokens), wish.salt, wish.session, self._clock.monotonic(), wish.is_one_of_many)
-        async with self._choosing:
-            choice = await self._choose(wanted)
-            slot = choice.slot
-            slot.is_busy = True
-            try:
-                num_common = await self._move(choice, wanted)
-            except BaseException:
-                self._free(slot)
-                raise
-            may_reuse = self._may_reuse(slot, wanted, num_common)
-            self._begin(slot, wanted, wish, num_common if may_reuse else 0)
+        """A slot for the block, with as much of the prompt in it as there is anywhere, or will be soon."""
+        now = self._clock.monotonic()
+        held = await self._take(Wanted(pack(tokens), wish.salt, wish.session, now, wish.is_one_of_many), wish)
         try:
-            yield Held(slot, self._totals, self._clock, may_reuse=may_reuse)
+            yield held
         finally:
-            self._free(slot)
+            self._let_go(held)
+            self._free(held.slot)
 
-    def can_share(self, held: Held) -> bool:
-        """Whether other slots could be spared much by what this one is about to compute."""
-        return self._saved is not None and len(self._slots) > 1 and held.num_missing >= WORTH_MOVING
+    async def _take(self, wanted: Wanted, wish: Wish) -> Held:
+        while True:
+            async with self._choosing:
+                ahead = self._ahead_of(wanted)
+                if ahead is None:
+                    return await self._take_now(wanted, wish)
+            ahead.num_waiting += 1
+            try:
+                await ahead.is_over.wait()
+            finally:
+                ahead.num_waiting -= 1
+
+    def _ahead_of(self, wanted: Wanted) -> Held | None:
+        """Who computes at least half of what is missing of the prompt; None where to compute it beside them is faster.
+
+        Two prompts that are computed at once take twice as long each.
+        """
+        if not self._ahead or self._saved is None:
+            return None
+        shares = [slot.shares(wanted.salt, wanted.tokens) for slot in self._slots if not slot.is_busy]
+        had = max(self._saved.find(wanted.salt, wanted.tokens)[1], *shares, 0)
+        missing = num_tokens(wanted.tokens) - had
+        for held in self._ahead:
+            common = num_common(held.slot.tokens, wanted.tokens) if held.slot.salt == wanted.salt else 0
+            spared = common - had
+            if spared >= max(WORTH_MOVING, missing / 2) and held.num_missing < missing + spared:
+                return held
+        return None
+
+    async def _take_now(self, wanted: Wanted, wish: Wish) -> Held:
+        choice = await self._choose(wanted)
+        slot = choice.slot
+        slot.is_busy = True
+        try:
+            num_common = await self._move(choice, wanted)
+        except BaseException:
+            self._free(slot)
+            raise
+        may_reuse = self._may_reuse(slot, wanted, num_common)
+        self._begin(slot, wanted, wish, num_common if may_reuse else 0)
+        held = Held(slot, self._totals, self._clock, may_reuse=may_reuse)
+        if self.can_share(held, 0):
+            self._ahead.append(held)
+        return held
+
+    def _let_go(self, held: Held) -> None:
+        """Whoever waits for `held` goes on."""
+        held.is_over.set()
+        if held in self._ahead:
+            self._ahead.remove(held)
+
+    def can_share(self, held: Held, num_waiting: int) -> bool:
+        """Whether other slots could be spared much by what this one is about to compute: that `num_waiting` are known
+        to wait for, or whoever comes meanwhile."""
+        is_much = held.num_missing >= (WORTH_MOVING if num_waiting else _WORTH_WAITING)
+        return is_much and self._saved is not None and len(self._slots) > 1
 
     async def share(self, held: Held, num_waiting: int) -> None:
-        """Save what is computed, and bring it into slots for so many others before any of them begins: with replies
-        under way each would wait for the engine's next step. To be called between two requests on the slot."""
+        """Save what is computed where somebody waits for it, and bring it into slots for `num_waiting` others before
+        any of them begins: with replies under way each would wait for the engine's next step. To be called between two
+        requests on the slot."""
         held.fields["cache_prompt"] = True
-        saved, source = self._saved, held.slot
-        if saved is None:
-            return
+        if self._saved is not None and (num_waiting or held.num_waiting):
+            await self._spread(self._saved, held.slot, num_waiting)
+        self._let_go(held)
+
+    async def _spread(self, saved: SavedPrompts, source: Slot, num_slots: int) -> None:
         async with self._choosing:
             if not saved.has(source, source.num_known):
                 await self._save(saved, source)
-        for _ in range(num_waiting):
+        for _ in range(num_slots):
             async with self._choosing:  # for one at a time: a chat may come between
                 entry = saved.find(source.salt or "", source.tokens)[0]
                 free = free_of_worth(self._slots, source, self._clock.monotonic(), saved.has)

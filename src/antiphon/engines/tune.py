@@ -9,7 +9,7 @@ import os
 import platform
 import textwrap
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -57,7 +57,7 @@ class Speed(NamedTuple):
         return Speed(*map(max, self, other))
 
 
-_FAILED = Speed(0.0, 0.0, 0.0, 0.0)
+_NOTHING = Speed(0.0, 0.0, 0.0, 0.0)
 
 
 class Trial(NamedTuple):
@@ -67,7 +67,8 @@ class Trial(NamedTuple):
     """Over the best so far, measured beside it."""
 
 
-Measure = Callable[[Setup], Awaitable[Speed]]
+Measure = Callable[[Sequence[Setup]], Awaitable[Sequence[Speed]]]
+"""All setups beside each other. The first has run before; of another, under which the engine ends, all speeds are 0."""
 
 
 async def tune(
@@ -87,7 +88,7 @@ async def tune(
         yield Trial(setup, speed, gain)
         best = setup if gain >= _GAIN else best
     if best == default:
-        yield Trial(default, await measure(default), 1.0)
+        yield Trial(default, (await measure([default]))[0], 1.0)
         return
     before, speed = await _both(measure, default, best)
     gain = speed.over(before)
@@ -97,17 +98,11 @@ async def tune(
 async def _both(measure: Measure, best: Setup, setup: Setup) -> tuple[Speed, Speed]:
     """The speeds of two. Where one is faster on the whole but too slow in something, both are measured again: it may
     have been chance."""
-    before, speed = await measure(best), await _or_failed(measure, setup)
+    before, speed = await measure([best, setup])
     if speed.over(before) == 0 and speed.gain_over(before) >= _GAIN:
-        before, speed = before.best(await measure(best)), speed.best(await _or_failed(measure, setup))
+        again = await measure([best, setup])
+        before, speed = before.best(again[0]), speed.best(again[1])
     return before, speed
-
-
-async def _or_failed(measure: Measure, setup: Setup) -> Speed:
-    try:
-        return await measure(setup)
-    except (ApiError, OperatorError):  # the engine ends under it
-        return _FAILED
 
 
 def _changes(default: Setup, binary: str | None, num_logical: int) -> Iterator[dict[str, Any]]:
@@ -122,19 +117,58 @@ def _changes(default: Setup, binary: str | None, num_logical: int) -> Iterator[d
     yield {"drafts": True}
 
 
-async def measure_model(model: Path, plan: gguf.Plan, setup: Setup, clock: Clock) -> Speed:
-    """Run the model with `setup` on a prompt as long as an agent's. Raises OperatorError where it cannot be loaded."""
+async def measure_model(model: Path, plan: gguf.Plan, setups: Sequence[Setup], clock: Clock) -> list[Speed]:
+    """Run the model with each of `setups` on a prompt as long as an agent's.
+
+    Engines that fit into memory together take turns, for whatever slows the machine down for a while then slows down
+    all of them. Raises OperatorError or ApiError where the first one fails.
+    """
     small = replace(plan, window=min(plan.window, _WINDOW), num_slots=_NUM_STREAMS)
-    async with _running(model, setup.apply(small), setup.binary, clock) as engine:
-        text = inspect.getsource(textwrap)[: min(_NUM_CHARS, small.window // 2 * _TOKEN_CHARS)]  # a file of a program
+    need = len(setups) * gguf.needed_bytes(gguf.read_header(model), small.window * small.num_slots)
+    speeds = [_NOTHING] * len(setups)
+    async with AsyncExitStack() as stack:
+        measures = [_measure(model, setup.apply(small), setup.binary, clock) for setup in setups]
+        numbered = dict(enumerate([await stack.enter_async_context(aclosing(measure)) for measure in measures]))
+        fit_together = need <= gguf.available_bytes()
+        for group in [numbered] if fit_together else [{number: one} for number, one in numbered.items()]:
+            await _take_turns(group, speeds)
+    return speeds
+
+
+Measuring = AsyncGenerator[Speed]
+"""Yields after each step what is known by then."""
+
+
+async def _take_turns(going: dict[int, Measuring], speeds: list[Speed]) -> None:
+    while going:
+        for number in list(going):
+            try:
+                speeds[number] = await anext(going[number])
+            except StopAsyncIteration:
+                del going[number]
+            except (ApiError, OperatorError):  # the engine ends under it
+                if number == 0:
+                    raise
+                speeds[number] = _NOTHING
+                del going[number]
+
+
+async def _measure(model: Path, plan: gguf.Plan, binary: str | None, clock: Clock) -> Measuring:
+    async with _running(model, plan, binary, clock) as engine:
+        text = inspect.getsource(textwrap)[: min(_NUM_CHARS, plan.window // 2 * _TOKEN_CHARS)]  # a file of a program
         prompt = await _prompt(engine, text)
         await _call(engine, clock, await _prompt(engine, "Hi."), "")  # the first call pays for what is set up once
+        yield _NOTHING
         started = clock.monotonic()
         first = (await _call(engine, clock, prompt, ""))[0] - started
-        one = await _best_pace(engine, clock, prompt)
-        four = await _best_pace(engine, clock, prompt, num_streams=_NUM_STREAMS)
-        copied = await _best_pace(engine, clock, prompt, opening=text[: len(text) // 8])
-    return Speed(prompt.num_tokens / first, one, four, copied)
+        speed = _NOTHING._replace(prompt=prompt.num_tokens / first)
+        replies = {"one": (1, ""), "four": (_NUM_STREAMS, ""), "copied": (1, text[: len(text) // 8])}
+        for name, (num_streams, opening) in [*replies.items()] * _NUM_TRIES:
+            yield speed
+            calls = [_call(engine, clock, prompt, opening) for _ in range(num_streams)]
+            pace = _pace(await asyncio.gather(*calls))
+            speed = speed.best(_NOTHING._replace(**{name: pace}))  # what else the machine does only makes one slower
+        yield speed
 
 
 @asynccontextmanager
@@ -152,17 +186,6 @@ async def _running(model: Path, plan: gguf.Plan, binary: str | None, clock: Cloc
 
 async def _prompt(engine: ChildEngine, text: str) -> Prompt:
     return await engine.prepare("m", Chat((ChatTurn("user", f"{text}\n\nTell a long story of all this."),)))
-
-
-async def _best_pace(
-    engine: ChildEngine, clock: Clock, prompt: Prompt, *, num_streams: int = 1, opening: str = ""
-) -> float:
-    """Of some tries: whatever else the machine does only makes one slower."""
-    paces: list[float] = []
-    for _ in range(_NUM_TRIES):
-        calls = [_call(engine, clock, prompt, opening) for _ in range(num_streams)]
-        paces.append(_pace(await asyncio.gather(*calls)))
-    return max(paces)
 
 
 async def _call(engine: ChildEngine, clock: Clock, prompt: Prompt, opening: str) -> list[float]:

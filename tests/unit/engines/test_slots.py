@@ -70,7 +70,7 @@ async def test_what_others_wait_for_is_brought_to_so_many_of_them(saved: SavedPr
     server = Server(saved.folder)
     slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
     async with slots.hold(LONG, Wish(9, salt="a")) as held:
-        assert slots.can_share(held)
+        assert slots.can_share(held, 2)
         held.note([Piece(progress=Progress(len(LONG), len(LONG), 0))])
         await slots.share(held, 2)
         assert held.fields["cache_prompt"]
@@ -108,6 +108,65 @@ async def test_a_call_waits_where_all_slots_are_taken(saved: SavedPrompts):
             assert not third.done()
         assert (await asyncio.wait_for(third, 5))["id_slot"] == two.fields["id_slot"]
     assert {one.fields["id_slot"], two.fields["id_slot"]} == {0, 1}
+
+
+@pytest.fixture
+def _little_is_worth_waiting(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.setattr("antiphon.engines.slots._WORTH_WAITING", 2 * WORTH_MOVING)
+
+
+def computed(tokens: list[int]) -> list[Piece]:
+    return [Piece(progress=Progress(len(tokens), len(tokens), 0))]
+
+
+@pytest.mark.usefixtures("_little_is_worth_waiting")
+async def test_calls_that_begin_alike_and_come_at_once_wait_for_the_first(saved: SavedPrompts):
+    server = Server(saved.folder)
+    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")) as held:
+        others = [asyncio.ensure_future(run(slots, [*LONG, number])) for number in range(2)]
+        await asyncio.sleep(0.05)
+        assert not any(other.done() for other in others)
+        assert slots.can_share(held, 0)
+        held.note(computed(LONG))
+        await slots.share(held, 0)
+        fields = await asyncio.wait_for(asyncio.gather(*others), 5)
+    assert server.asked[:2] == ["/slots/0?action=save", "/slots/1?action=restore"]
+    assert all(one["cache_prompt"] for one in fields)
+
+
+@pytest.mark.usefixtures("_little_is_worth_waiting")
+async def test_what_nobody_waits_for_is_not_saved(saved: SavedPrompts):
+    server = Server(saved.folder)
+    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")) as held:
+        held.note(computed(LONG))
+        await slots.share(held, 0)
+        assert held.fields["cache_prompt"]
+    assert server.asked == []
+
+
+@pytest.mark.usefixtures("_little_is_worth_waiting")
+@pytest.mark.parametrize(
+    ("tokens", "salt"),
+    [(LONG, "b"), (OTHER, "a"), (LONG[:WORTH_MOVING] + OTHER[: 2 * WORTH_MOVING], "a"), (LONG[:WORTH_MOVING], "a")],
+    ids=["another workspace", "nothing in common", "less than half", "too short"],
+)
+async def test_who_is_spared_little_does_not_wait(saved: SavedPrompts, tokens: list[int], salt: str):
+    slots = Slots(Server(saved.folder), ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")):
+        await asyncio.wait_for(run(slots, tokens, salt), 5)
+
+
+@pytest.mark.usefixtures("_little_is_worth_waiting")
+async def test_where_the_first_is_given_up_one_of_the_others_is_the_next(saved: SavedPrompts):
+    slots = Slots(Server(saved.folder), ManualClock(), saved, 4)  # type: ignore[arg-type]
+    async with slots.hold(LONG, Wish(9, salt="a")):
+        others = [asyncio.ensure_future(run(slots, [*LONG, number])) for number in range(3)]
+        await asyncio.sleep(0.05)
+        others[0].cancel()
+        assert not any(other.done() for other in others[1:])
+    await asyncio.wait_for(asyncio.gather(*others[1:]), 5)
 
 
 async def test_a_long_prompt_is_told_of_while_it_is_read(saved: SavedPrompts, caplog: pytest.LogCaptureFixture):

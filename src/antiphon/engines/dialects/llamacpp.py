@@ -166,7 +166,7 @@ class LlamaCpp:
             body["preserved_tokens"] = preserved
         slots = await self._open_slots()
         async with slots.hold(prompt.tokens, wish) as held:
-            if wish.num_waiting and slots.can_share(held):
+            if slots.can_share(held, wish.num_waiting):
                 async for pieces in self._read_alone(body, held):
                     yield pieces
                 await slots.share(held, wish.num_waiting)
@@ -176,7 +176,7 @@ class LlamaCpp:
                     pieces = [later(piece, num_counted) for piece in read if piece != _NOTHING]
                     if pieces:
                         held.note(pieces)
-                        yield pieces
+                        yield held.told(pieces)
                     if pieces and pieces[-1].stop:
                         return
         raise internal()
