@@ -40,7 +40,8 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "upload": upload.of_a_large_file,
     "photo": photo.of_twelve_megapixels,
     "real": real.tokens_per_second,
+    "real1": real.one_stream,
 }
 
-REAL = ("real", "11r", "11c")
+REAL = ("real", "real1", "11r", "11c")
 """Rows that need a real model."""

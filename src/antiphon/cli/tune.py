@@ -65,4 +65,4 @@ def _told(trial: "Trial") -> str:
     setup = ", ".join(f"{name} {value}" for name, value in _changed(trial).items() if value is not None)
     prompt, one, four, copied = trial.speed
     paces = f"{prompt:.0f} tokens/s of a prompt, {one:.1f} written, {four:.1f} by four, {copied:.1f} copied"
-    return f"{setup}: {paces}; {trial.gain:.2f}x"
+    return f"{setup}: {paces}; " + (f"{trial.gain:.2f}x" if trial.gain else "slower in something")
