@@ -181,6 +181,10 @@ class App:
         watch(names.BATCH_ITEMS_RUNNING, lambda: self.worker.num_running)
         watch(names.LOG_FAILURES, lambda: self._request_log.num_failures)
 
+    def _is_chat_to_tell(self) -> bool:
+        """Whether somebody chats and workers of other processes may have something to do."""
+        return not self._is_quiet() and (self.worker.has_batches or not self.settings.batch_worker)
+
     def _is_quiet(self) -> bool:
         return all(pool.is_quiet for pool in self._pools())
 
@@ -252,7 +256,7 @@ class App:
             self._engine, specs = await connect(self.settings, self._clock)
         pool = self._pool(self.settings.slots or specs[0].num_slots)
         self.catalog.load([Model(spec, self._engine, pool, spec.name) for spec in specs])
-        self.tasks.spawn(announce_chats(self.database, self._clock, self.worker.id, self._is_quiet), "chats")
+        self.tasks.spawn(announce_chats(self.database, self._clock, self.worker.id, self._is_chat_to_tell), "chats")
         if self.settings.batch_worker:
             self.worker.start()
         await tell_served(self.database, Served.of([model.label for model in self.catalog.models], self.settings))

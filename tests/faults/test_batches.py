@@ -202,8 +202,7 @@ async def test_batches_of_workspaces_take_turns_however_long_they_are():
 
 async def test_a_server_that_is_chatted_with_holds_up_workers_of_other_processes(tmp_path: Path):
     clock = ManualClock()
-    async with World(clock=clock, data_dir=tmp_path) as chatting, chatting.sdk() as client:
-        await chatting.app.worker.aclose()
+    async with World(clock=clock, data_dir=tmp_path, batch_worker=False) as chatting, chatting.sdk() as client:
         stop = asyncio.Event()
 
         async def chat() -> None:

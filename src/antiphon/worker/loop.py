@@ -90,7 +90,7 @@ class Worker:
         self._due = asyncio.Event()
         self._clear_at = self._look_at = float("-inf")
         self.is_stopping = False
-        self._has_batches = self._is_chat_elsewhere = False
+        self.has_batches = self._is_chat_elsewhere = False
 
     @property
     def num_running(self) -> int:
@@ -135,7 +135,7 @@ class Worker:
         if now >= self._look_at:
             self._look_at = now + POLL_S
             await self._look()
-            if self._has_batches:
+            if self.has_batches:
                 await self._end_batches()
         if now >= self._clear_at:
             self._clear_at = now + _CLEAR_EVERY_S
@@ -149,7 +149,7 @@ class Worker:
     async def _look(self) -> None:
         async with self._database.read() as connection:
             found = await queue.look(connection, self.id, self._clock.now())
-        self._has_batches, self._is_chat_elsewhere = found
+        self.has_batches, self._is_chat_elsewhere = found
 
     @property
     def _may_start(self) -> bool:
@@ -158,7 +158,7 @@ class Worker:
     @property
     def _may_claim(self) -> bool:
         has_room = len(self._ready) < self._num_slots and self._writer.num_pending < _MAX_PENDING
-        return self._has_batches and has_room and self._may_start
+        return self.has_batches and has_room and self._may_start
 
     @property
     def _num_slots(self) -> int:

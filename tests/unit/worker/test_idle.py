@@ -11,7 +11,7 @@ import pytest
 from antiphon.core.clock import SystemClock
 from antiphon.engines.fake import FakeEngine
 from antiphon.store.db import Database
-from tests.fixtures.world import World
+from tests.fixtures.world import World, ask
 
 IDLE_S = 3.3
 
@@ -30,3 +30,22 @@ async def test_an_idle_server_looks_at_its_database_once_a_second(monkeypatch: p
         monkeypatch.setattr(Database, "read", counted)
         await asyncio.sleep(IDLE_S)
     assert 1 <= num_reads <= IDLE_S + 1
+
+
+async def test_who_chats_is_told_to_nobody_while_there_are_no_batches(monkeypatch: pytest.MonkeyPatch):
+    told: list[str] = []
+
+    async def announce(connection: Any, server: str, until: float) -> None:
+        told.append(server)
+
+    async def there_are(connection: Any, server: str, now: float) -> tuple[bool, bool]:
+        return True, False
+
+    async with World(FakeEngine(SystemClock())) as world, world.sdk() as client:
+        monkeypatch.setattr("antiphon.features.batches.queue.announce_chat", announce)
+        async with client.messages.stream(**ask(model="slow", max_tokens=100_000)):
+            await asyncio.sleep(2.2)
+            assert told == []
+            monkeypatch.setattr("antiphon.features.batches.queue.look", there_are)
+            await asyncio.sleep(2.2)
+    assert told
