@@ -268,8 +268,15 @@ class Subject:
 
 
 @contextmanager
-def served(stage: Stage, name: str, subject: Subject, kept: Path | None = None) -> Iterator[Server]:
-    child = _start(stage, name, subject, kept)
+def served(
+    stage: Stage, name: str, subject: Subject, kept: Path | None = None, engine: Server | None = None
+) -> Iterator[Server]:
+    """`kept` is the data folder of a server that ours follows: the workspace's id is part of what was saved. Ours is
+    put before `engine`, if there is one."""
+    if name == "bare":
+        child = start_llama(stage, subject.model, _NUM_SLOTS, REPO / "src")
+    else:
+        child = _start_ours(stage, _of_its_own(stage, subject, kept) if engine is None else _of(stage, engine))
     body = orjson.dumps(_body({"messages": [{"role": "user", "content": "hi"}]}))
     head = f"POST /v1/messages HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     try:
@@ -279,22 +286,26 @@ def served(stage: Stage, name: str, subject: Subject, kept: Path | None = None) 
         child.stop()
 
 
-def _start(stage: Stage, name: str, subject: Subject, kept: Path | None) -> Child:
-    """`kept` is the data folder of a server that ours follows: the workspace's id is part of what was saved."""
-    if name == "bare":
-        return start_llama(stage, subject.model, _NUM_SLOTS, REPO / "src")
+def _of_its_own(stage: Stage, subject: Subject, kept: Path | None) -> list[str]:
+    folder = kept or stage.data_dir(subject.tuned)
+    options = ["--model", str(subject.model), "--data-dir", str(folder)]
+    return [*options, "--kv-dir", str(kept / "kv")] if kept else options
+
+
+def _of(stage: Stage, engine: Server) -> list[str]:
+    return ["--engine", f"http://127.0.0.1:{engine.port}", "--data-dir", str(stage.data_dir(None))]
+
+
+def _start_ours(stage: Stage, options: Sequence[str]) -> Child:
     return stage.antiphon(
-        name,
-        "--model",
-        str(subject.model),
-        "--data-dir",
-        str(kept or stage.data_dir(subject.tuned)),
-        *(["--kv-dir", str(kept / "kv")] if kept else []),
+        "ours",
+        *options,
         source=REPO / "src",
         core=None,
         ANTIPHON_SLOTS=str(_NUM_SLOTS),
         ANTIPHON_CACHE_TELLS_ALL="true",
         ANTIPHON_ADMIN_KEY=_ADMIN_KEY,
+        ANTIPHON_ENGINE_KEY=KEY,
     )
 
 
@@ -313,13 +324,19 @@ def restarted(stage: Stage, subject: Subject, seed: int, sizes: Sizes) -> dict[s
     return tallies
 
 
-def compare(stage: Stage, subject: Subject, letters: Sequence[str], rounds: int, sizes: Sizes) -> list[Json]:
-    """Both are started anew for each round: two engines of one binary differ by where their memory came to lie."""
+def compare(
+    stage: Stage, subject: Subject, letters: Sequence[str], rounds: int, sizes: Sizes, *, on_one: bool
+) -> list[Json]:
+    """Both are started anew for each round: two engines of one binary differ by where their memory came to lie. With
+    `on_one` ours is put before the bare server itself."""
     found: dict[str, list[dict[str, Tally]]] = {letter: [] for letter in letters}
     seeds = iter(range(random.SystemRandom().randrange(10**8), 10**9, 10))
     in_one = [letter for letter in letters if letter != RESTART]
     for number in range(rounds if in_one else 0):
-        with served(stage, "bare", subject) as bare, served(stage, "ours", subject) as ours:
+        with (
+            served(stage, "bare", subject) as bare,
+            served(stage, "ours", subject, engine=bare if on_one else None) as ours,
+        ):
             for letter in in_one:
                 order, seed = [bare, ours] if number % 2 == 0 else [ours, bare], next(seeds)
                 found[letter].append({server.name: CASES[letter][1](server, seed, sizes) for server in order})
@@ -372,6 +389,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", type=Path, default=_MODEL)
     parser.add_argument("--tuned", type=Path, help="a tuned.json for ours; the bare server keeps the defaults")
+    parser.add_argument(
+        "--one-engine", action="store_true", help="put ours before the bare server itself: tells what the gateway adds"
+    )
     parser.add_argument("--quick", action="store_true", help="a prefix of some 1,500 tokens instead of 4,000")
     parser.add_argument("--words", type=int, help="words of the prefix, a token each, where even that is too long")
     parser.add_argument("--results", type=Path, default=_RESULTS)
@@ -381,7 +401,8 @@ def main() -> None:
         sizes = Sizes(given.words, 3, given.words // 2)
     before = report.load_and_steal()
     with Stage() as stage:
-        rows = compare(stage, Subject(given.model, given.tuned), given.cases.split(","), given.rounds, sizes)
+        subject = Subject(given.model, given.tuned)
+        rows = compare(stage, subject, given.cases.split(","), given.rounds, sizes, on_one=given.one_engine)
     after = report.load_and_steal()
     facts = report.environment() | {
         "command": " ".join(["python -m bench.agent_replay", *sys.argv[1:]]),
