@@ -339,7 +339,12 @@ def compare(
         ):
             for letter in in_one:
                 order, seed = [bare, ours] if number % 2 == 0 else [ours, bare], next(seeds)
-                found[letter].append({server.name: CASES[letter][1](server, seed, sizes) for server in order})
+                found[letter].append(
+                    {  # on one engine the second of them would find the first one's prompts
+                        server.name: CASES[letter][1](server, next(seeds) if on_one else seed, sizes)
+                        for server in order
+                    }
+                )
                 _tell(letter, found[letter][-1])
     for _ in range(rounds if RESTART in letters else 0):
         found[RESTART].append(restarted(stage, subject, next(seeds), sizes))
