@@ -154,12 +154,12 @@ class Slots:
         slot = choice.slot
         slot.is_busy = True
         try:
-            num_common = await self._move(choice, wanted)
+            num_there = await self._move(choice, wanted)
         except BaseException:
             self._free(slot)
             raise
-        may_reuse = self._may_reuse(slot, wanted, num_common)
-        self._begin(slot, wanted, wish, num_common if may_reuse else 0)
+        may_reuse = self._may_reuse(slot, wanted, num_there)
+        self._begin(slot, wanted, wish, num_there if may_reuse else 0)
         held = Held(slot, self._totals, self._clock, may_reuse=may_reuse)
         if self.can_share(held, 0):
             self._ahead.append(held)

@@ -43,22 +43,30 @@ def saved(tmp_path: Path) -> SavedPrompts:
     return store
 
 
+def slots_of(server: Server, saved: SavedPrompts | None, num_slots: int, clock: ManualClock | None = None) -> Slots:
+    return Slots(server, clock or ManualClock(), saved, num_slots)  # type: ignore[arg-type]
+
+
+def computed(tokens: list[int]) -> list[Piece]:
+    return [Piece(progress=Progress(len(tokens), len(tokens), 0))]
+
+
 async def run(slots: Slots, tokens: list[int], salt: str = "a", **fields: Any) -> dict[str, Any]:
     """What the request says of its slot."""
     async with slots.hold(tokens, Wish(9, salt=salt, **fields)) as held:
-        held.note([Piece(progress=Progress(len(tokens), len(tokens), 0))])
+        held.note(computed(tokens))
         return held.fields
 
 
 async def test_a_slot_that_was_another_s_is_computed_anew(saved: SavedPrompts):
-    slots = Slots(Server(saved.folder), ManualClock(), saved, 1)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 1)
     asked = [await run(slots, LONG[:50], salt) for salt in ("a", "a", "b", "a")]
     assert [fields["cache_prompt"] for fields in asked] == [False, True, False, False]
 
 
 async def test_what_a_slot_held_is_saved_before_it_goes_and_brought_back(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 1)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 1)
     for tokens in (LONG, OTHER, LONG, LONG):
         fields = await run(slots, tokens)
     save, restore = "/slots/0?action=save", "/slots/0?action=restore"
@@ -68,10 +76,10 @@ async def test_what_a_slot_held_is_saved_before_it_goes_and_brought_back(saved: 
 
 async def test_what_others_wait_for_is_brought_to_so_many_of_them(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")) as held:
         assert slots.can_share(held, 2)
-        held.note([Piece(progress=Progress(len(LONG), len(LONG), 0))])
+        held.note(computed(LONG))
         await slots.share(held, 2)
         assert held.fields["cache_prompt"]
         others = await asyncio.gather(*[run(slots, LONG) for _ in range(2)])
@@ -81,9 +89,9 @@ async def test_what_others_wait_for_is_brought_to_so_many_of_them(saved: SavedPr
 
 async def test_where_it_cannot_be_shared_it_is_tried_once(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")) as held:
-        held.note([Piece(progress=Progress(len(LONG), len(LONG), 0))])
+        held.note(computed(LONG))
         server.fails = True
         await slots.share(held, 3)
     assert server.asked == ["/slots/0?action=save"]
@@ -91,7 +99,7 @@ async def test_where_it_cannot_be_shared_it_is_tried_once(saved: SavedPrompts):
 
 async def test_where_moving_fails_the_prompt_is_computed(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 1)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 1)
     await run(slots, LONG)
     await run(slots, OTHER)
     server.fails = True
@@ -100,7 +108,7 @@ async def test_where_moving_fails_the_prompt_is_computed(saved: SavedPrompts):
 
 
 async def test_a_call_waits_where_all_slots_are_taken(saved: SavedPrompts):
-    slots = Slots(Server(saved.folder), ManualClock(), saved, 2)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 2)
     async with slots.hold(LONG, Wish(9, salt="a")) as one:
         async with slots.hold(LONG, Wish(9, salt="a")) as two:
             third = asyncio.ensure_future(run(slots, LONG))
@@ -115,14 +123,10 @@ def _little_is_worth_waiting(monkeypatch: pytest.MonkeyPatch) -> None:  # pyrigh
     monkeypatch.setattr("antiphon.engines.slots._WORTH_WAITING", 2 * WORTH_MOVING)
 
 
-def computed(tokens: list[int]) -> list[Piece]:
-    return [Piece(progress=Progress(len(tokens), len(tokens), 0))]
-
-
 @pytest.mark.usefixtures("_little_is_worth_waiting")
 async def test_calls_that_begin_alike_and_come_at_once_wait_for_the_first(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")) as held:
         others = [asyncio.ensure_future(run(slots, [*LONG, number])) for number in range(2)]
         await asyncio.sleep(0.05)
@@ -138,7 +142,7 @@ async def test_calls_that_begin_alike_and_come_at_once_wait_for_the_first(saved:
 @pytest.mark.usefixtures("_little_is_worth_waiting")
 async def test_what_nobody_waits_for_is_not_saved(saved: SavedPrompts):
     server = Server(saved.folder)
-    slots = Slots(server, ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(server, saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")) as held:
         held.note(computed(LONG))
         await slots.share(held, 0)
@@ -153,14 +157,14 @@ async def test_what_nobody_waits_for_is_not_saved(saved: SavedPrompts):
     ids=["another workspace", "nothing in common", "less than half", "too short"],
 )
 async def test_who_is_spared_little_does_not_wait(saved: SavedPrompts, tokens: list[int], salt: str):
-    slots = Slots(Server(saved.folder), ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")):
         await asyncio.wait_for(run(slots, tokens, salt), 5)
 
 
 @pytest.mark.usefixtures("_little_is_worth_waiting")
 async def test_where_the_first_is_given_up_one_of_the_others_is_the_next(saved: SavedPrompts):
-    slots = Slots(Server(saved.folder), ManualClock(), saved, 4)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 4)
     async with slots.hold(LONG, Wish(9, salt="a")):
         others = [asyncio.ensure_future(run(slots, [*LONG, number])) for number in range(3)]
         await asyncio.sleep(0.05)
@@ -171,7 +175,7 @@ async def test_where_the_first_is_given_up_one_of_the_others_is_the_next(saved: 
 
 async def test_a_long_prompt_is_told_of_while_it_is_read(saved: SavedPrompts, caplog: pytest.LogCaptureFixture):
     clock = ManualClock()
-    slots = Slots(Server(saved.folder), clock, saved, 1)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 1, clock)
     with caplog.at_level("INFO"):
         async with slots.hold(LONG, Wish(9, salt="a")) as held:
             unread = [slots.num_unread]
@@ -185,7 +189,7 @@ async def test_a_long_prompt_is_told_of_while_it_is_read(saved: SavedPrompts, ca
 
 async def test_what_lies_in_the_slots_can_be_looked_up(saved: SavedPrompts):
     clock = ManualClock()
-    slots = Slots(Server(saved.folder), clock, saved, 2)  # type: ignore[arg-type]
+    slots = slots_of(Server(saved.folder), saved, 2, clock)
     for _ in range(2):
         await run(slots, LONG, keep="1h")
     clock.advance(2)
@@ -196,7 +200,7 @@ async def test_what_lies_in_the_slots_can_be_looked_up(saved: SavedPrompts):
 
 
 async def test_a_server_with_a_cache_of_its_own_may_reuse_only_what_is_surely_ours(tmp_path: Path):
-    slots = Slots(Server(tmp_path), ManualClock(), None, 1)  # type: ignore[arg-type]
+    slots = slots_of(Server(tmp_path), None, 1)
     alone = [await run(slots, tokens) for tokens in (LONG, LONG[:300], LONG[:60] + OTHER)]
     assert [fields["cache_prompt"] for fields in alone] == [False, True, True]
     await run(slots, OTHER, "b")
