@@ -333,12 +333,9 @@ def compare(
     seeds = iter(range(random.SystemRandom().randrange(10**8), 10**9, 10))
     in_one = [letter for letter in letters if letter != RESTART]
     for number in range(rounds if in_one else 0):
-        with (
-            served(stage, "bare", subject) as bare,
-            served(stage, "ours", subject, engine=bare if on_one else None) as ours,
-        ):
+        with both(stage, subject, number, on_one=on_one) as order:
             for letter in in_one:
-                order, seed = [bare, ours] if number % 2 == 0 else [ours, bare], next(seeds)
+                seed = next(seeds)
                 found[letter].append(
                     {  # on one engine the second of them would find the first one's prompts
                         server.name: CASES[letter][1](server, next(seeds) if on_one else seed, sizes)
@@ -350,6 +347,17 @@ def compare(
         found[RESTART].append(restarted(stage, subject, next(seeds), sizes))
         _tell(RESTART, found[RESTART][-1])
     return [_row(letter, found[letter]) for letter in letters]
+
+
+@contextmanager
+def both(stage: Stage, subject: Subject, number: int, *, on_one: bool) -> Iterator[list[Server]]:
+    """In the order of this round; which of two engines is started first takes turns with which is asked first."""
+    names = ["bare", "ours"] if on_one or number // 2 % 2 == 0 else ["ours", "bare"]
+    with (
+        served(stage, names[0], subject) as first,
+        served(stage, names[1], subject, engine=first if on_one else None) as second,
+    ):
+        yield [first, second] if number % 2 == 0 else [second, first]
 
 
 def _tell(letter: str, tallies: dict[str, Tally]) -> None:

@@ -83,6 +83,8 @@ class Child:
             time.sleep(0.002)
 
     def stop(self) -> None:
+        if self._process.stdin:  # an engine's watcher waits for its end
+            self._process.stdin.close()
         if self._process.poll() is not None:
             return
         self._process.terminate()

@@ -110,6 +110,21 @@ async def test_a_directory_that_nobody_asks_leaves_the_database_alone(backend: s
         assert own.directory._seen_at == looked
 
 
+async def test_a_directory_is_kept_fresh_for_five_seconds_after_a_call(backend: str):
+    clock = ManualClock()
+    async with books(backend, clock) as own:
+        following = asyncio.get_running_loop().create_task(own.directory.follow())
+        await asyncio.sleep(0)
+        own.directory.check_fresh()
+        asked = clock.monotonic()
+        for _ in range(100):
+            clock.advance(0.1)
+            await asyncio.sleep(0.005)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert 3 < own.directory._seen_at - asked < 6
+
+
 async def test_a_key_of_the_environment_is_good_only_where_it_is_set(backend: str):
     async with books(backend) as own:
         key = await made_key(own, source="environment")

@@ -10,6 +10,9 @@ WORTH_MOVING = 128
 """Tokens that are rather computed again than saved or brought in."""
 _TAIL = 8
 """Tokens at the end of a prompt that go when its conversation goes on: the opening of a reply."""
+_GAIN, _GAIN_OF_OWN = 0.5, 2.0
+"""Tokens that may be lost for each that is not computed again. Of one session's own short calls, as those for titles,
+more: hardly one goes on, and they are not to take slots from conversations."""
 
 Keep = Literal["", "5m", "1h"]
 _RANKS: dict[Keep, int] = {"": 1, "5m": 2, "1h": 3}
@@ -80,7 +83,8 @@ def choose(slots: Sequence[Slot], wanted: Wanted, num_saved: int, is_saved: Call
     if begun and max(shared, num_saved) - begun.num_known < WORTH_MOVING:
         return Choice(begun, begun.num_known)
     lost = own.num_known - shared
-    if (shared and lost <= _TAIL) or (lost < min(WORTH_MOVING, shared / 2) and num_saved - shared < WORTH_MOVING):
+    may_lose = min(WORTH_MOVING, shared * (_GAIN_OF_OWN if _is_same(own, wanted) else _GAIN))
+    if (shared and lost <= _TAIL) or (lost < may_lose and num_saved - shared < WORTH_MOVING):
         is_branch = shared >= WORTH_MOVING and lost > (0 if wanted.is_one_of_many else _TAIL)
         return Choice(own, shared, must_save=is_branch and not is_saved(own, shared))
     slot = min(idle, key=lambda slot: _worth(slot, wanted.now))
@@ -135,8 +139,11 @@ def _begun(idle: Sequence[Slot], wanted: Wanted) -> Slot | None:
 
 
 def _likeness(slot: Slot, wanted: Wanted) -> tuple[int, bool, float]:
-    is_same = bool(wanted.session) and slot.session == wanted.session
-    return slot.shares(wanted.salt, wanted.tokens), is_same, slot.used_at
+    return slot.shares(wanted.salt, wanted.tokens), _is_same(slot, wanted), slot.used_at
+
+
+def _is_same(slot: Slot, wanted: Wanted) -> bool:
+    return bool(wanted.session) and slot.session == wanted.session
 
 
 def _worth(slot: Slot, now: float) -> tuple[int, float]:

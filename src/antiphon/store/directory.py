@@ -24,7 +24,7 @@ from antiphon.store.secret import Secret
 T = TypeVar("T")
 MAX_AGE_S = 1.0
 _LOOK_EVERY_S = 0.6
-_FOLLOW_S = 30.0
+_FOLLOW_S = 5.0
 """After a call, for how long what is known is kept fresh: an idle server asks its database nothing."""
 _DOUBT_S = 0.05
 """A key that nobody holds may have been made just now, elsewhere: asked again, but no more often than this."""

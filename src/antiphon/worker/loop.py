@@ -32,6 +32,7 @@ from antiphon.worker.writer import Done, Return, Writer
 log = logging.getLogger("antiphon.worker")
 
 POLL_S = 1.0
+_IDLE_POLL_S = 3.0
 _CLEAR_EVERY_S = 5.0
 _MAX_BLOCK = 64
 _MAX_PENDING = 512
@@ -55,7 +56,8 @@ class Running:
 
 
 class Worker:
-    """`wake` tells it that there is something to do; it looks by itself every second."""
+    """`wake` tells it that there is something to do. By itself it looks every second while there are batches, and every
+    third for those that another process has taken on."""
 
     def __init__(
         self,
@@ -133,8 +135,8 @@ class Worker:
     async def _step(self) -> None:
         now = self._clock.monotonic()
         if now >= self._look_at:
-            self._look_at = now + POLL_S
             await self._look()
+            self._look_at = now + (POLL_S if self.has_batches else _IDLE_POLL_S)
             if self.has_batches:
                 await self._end_batches()
         if now >= self._clear_at:

@@ -71,6 +71,14 @@ def test_what_begins_like_a_conversation_takes_a_copy_and_leaves_it_in_peace():
     assert (choice.slot.number, choice.num_common, choice.source) == (1, 500, slots[0])
 
 
+@pytest.mark.parametrize(("session", "number", "num_common"), [("claude", 0, 20), ("another", 1, 0), ("", 1, 0)])
+def test_a_sessions_own_short_call_stays_in_one_slot(session: str, number: int, num_common: int):
+    """One title after another: they hardly go on, and each would take a slot from a conversation."""
+    slots = [slot(0, tokens((0, 20), (1000, 30)), session="claude"), slot(1)]
+    choice = choose(slots, wanted(tokens((0, 20), (2000, 30)), session=session), 0, nothing_saved)
+    assert (choice.slot.number, choice.num_common) == (number, num_common)
+
+
 def test_a_saved_beginning_is_brought_in_rather_than_computed():
     choice = choose([slot(0), slot(1)], wanted(tokens(SYSTEM)), 450, nothing_saved)
     assert (choice.num_common, choice.is_restored) == (450, True)
