@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     )
     fetch: Fetch = Field(default_factory=Fetch, description="From where pictures and documents with a URL are fetched.")
     max_waiting: int = Field(256, ge=0, description="Calls that may wait for a slot; one more is told to come back.")
-    max_wait_s: float = Field(5.0, gt=0, description="Seconds that a call may wait for a slot.")
+    max_wait_s: float = Field(50.0, gt=0, description="Seconds that a call may wait for a slot.")
     batch_worker: bool = Field(True, description="Run batches in this server; otherwise `antiphon worker` has to.")
     batch_lease_s: float = Field(
         12.0, ge=1, le=60, description="Seconds after which what a dead worker had of a batch goes to another."

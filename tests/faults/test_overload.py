@@ -7,6 +7,7 @@ import pytest
 from antiphon.core.clock import ManualClock
 from antiphon.core.errors import ApiError
 from antiphon.engines.pool import Pool
+from antiphon.settings import Settings
 from tests.fixtures.engines import ScriptedEngine
 from tests.fixtures.world import HEADERS, World, ask
 
@@ -75,13 +76,28 @@ async def test_a_waiter_that_is_cancelled_in_the_moment_of_its_grant_gives_the_s
     assert (pool.num_free, pool.num_waiting) == (1, 0)
 
 
-async def test_the_wait_is_bounded():
+async def test_a_call_waits_for_most_of_a_minute_and_less_than_proxies_do():
     clock = ManualClock()
-    pool = Pool(1, 10, 5.0, clock)
+    pool = Pool(1, 10, Settings.model_fields["max_wait_s"].default, clock)
     await pool.acquire("a")
     waiting = asyncio.ensure_future(_hold(pool, "b", [], asyncio.Event()))
     await asyncio.sleep(0)
-    clock.advance(4.9)
+    clock.advance(45)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    clock.advance(14)
+    with pytest.raises(ApiError):
+        await waiting
+
+
+@pytest.mark.parametrize(("max_wait_s", "come_back"), [(5.0, "5"), (2.0, "2"), (50.0, "5")])
+async def test_the_wait_is_bounded(max_wait_s: float, come_back: str):
+    clock = ManualClock()
+    pool = Pool(1, 10, max_wait_s, clock)
+    await pool.acquire("a")
+    waiting = asyncio.ensure_future(_hold(pool, "b", [], asyncio.Event()))
+    await asyncio.sleep(0)
+    clock.advance(max_wait_s - 0.1)
     await asyncio.sleep(0)
     assert not waiting.done()
     clock.advance(0.2)
@@ -89,5 +105,5 @@ async def test_the_wait_is_bounded():
         await waiting
     pool.release()
     assert refused.value.kind.status == 529
-    assert refused.value.headers["retry-after"] == "5"
+    assert refused.value.headers["retry-after"] == come_back
     assert (pool.num_free, pool.num_waiting) == (1, 0)

@@ -86,6 +86,15 @@ async def test_a_side_call_on_the_only_slot_does_not_cost_the_conversation(smoll
     assert computed <= 2
 
 
+async def test_a_sessions_titles_take_one_slot_and_compute_their_head_once(smollm2: Path, tmp_path: Path):
+    wish = WISH._replace(session="claude")
+    async with serving(smollm2, tmp_path, num_slots=4) as engine:
+        titles = [about(f"{word} is what it is about.", system="You name titles.") for word in ("Rust", "Cake", "Snow")]
+        (whole, first), *later = [await run(engine, title, wish) for title in titles]
+    assert first == whole
+    assert all(computed < whole - 5 for _, computed in later)
+
+
 @pytest.mark.full
 async def test_six_conversations_take_turns_on_two_slots_and_none_is_computed_again(smollm2: Path, tmp_path: Path):
     async with serving(smollm2, tmp_path) as engine:

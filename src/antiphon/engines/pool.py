@@ -12,6 +12,8 @@ _Waiter = asyncio.Future[None]
 
 QUIET_S = 1.0
 """How long nobody has called before a guest is let in: an agent that runs a tool soon calls again."""
+_COME_BACK_S = 5.0
+"""What is refused is told to come back after so long at most: other calls end meanwhile."""
 
 
 class Guest(Protocol):
@@ -97,7 +99,7 @@ class Pool:
 
     def _refusal(self) -> Exception:
         self.num_refused += 1
-        return overloaded(retry_after_s=max(1, round(self._max_wait_s)))
+        return overloaded(retry_after_s=max(1, round(min(self._max_wait_s, _COME_BACK_S))))
 
     def release(self) -> None:
         self._pass_on()
