@@ -40,6 +40,25 @@ async def numbers(database: Database) -> list[int]:
         return list((await connection.exec_driver_sql("SELECT number FROM numbers ORDER BY number")).scalars())
 
 
+async def test_a_database_that_is_closed_waits_for_who_was_cut_off(backend: str):
+    async with opened(backend) as database:
+        in_it = asyncio.Event()
+
+        async def serve() -> None:
+            async with database.read() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+                in_it.set()
+                await asyncio.Event().wait()
+
+        cut = asyncio.create_task(serve())
+        await in_it.wait()
+        pool: Any = database._engine.pool
+        cut.cancel()
+        await database.aclose()
+        assert cut.done()
+        assert pool.checkedin() == pool.checkedout() == 0
+
+
 async def test_an_exception_undoes_all_of_its_transaction(backend: str):
     async with opened(backend) as database:
         with suppress(ZeroDivisionError):

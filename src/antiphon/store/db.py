@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ log = logging.getLogger("antiphon.store")
 
 FILE = "antiphon.db"
 _BUSY_TIMEOUT_MS = 5_000
+_CLOSE_S = 2.0
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
@@ -52,7 +53,9 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.num_failures = 0
+        self.num_failures = self.num_open = 0
+        self.is_unused = asyncio.Event()
+        self.is_unused.set()
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._writers = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._engine = create_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
@@ -98,6 +101,9 @@ class Database:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(lock)})
 
     async def aclose(self) -> None:
+        """A transaction under way has a moment to end: who was cut off has still to roll back."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.is_unused.wait(), _CLOSE_S)
         await dispose(self._engine)
 
 
@@ -131,9 +137,13 @@ class _told:
         self._database = database
 
     def __enter__(self) -> None:
-        pass
+        self._database.num_open += 1
+        self._database.is_unused.clear()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._database.num_open -= 1
+        if not self._database.num_open:
+            self._database.is_unused.set()
         if error is None:
             return
         why = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
