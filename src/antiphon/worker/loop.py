@@ -90,7 +90,7 @@ class Worker:
         self._pauses: dict[str, tuple[float, float]] = {}
         """Batches whose engine was busy: until when they are left alone, and how long that is."""
         self._due = asyncio.Event()
-        self._clear_at = self._look_at = float("-inf")
+        self._clear_at = self._looked_at = float("-inf")
         self.is_stopping = False
         self.has_batches = self._is_chat_elsewhere = False
 
@@ -99,7 +99,7 @@ class Worker:
         return len(self._running)
 
     def wake(self) -> None:
-        self._look_at = self._clear_at = float("-inf")
+        self._looked_at = self._clear_at = float("-inf")
         self._due.set()
 
     def start(self) -> None:
@@ -134,9 +134,9 @@ class Worker:
 
     async def _step(self) -> None:
         now = self._clock.monotonic()
-        if now >= self._look_at:
+        if now >= self._looked_at + (POLL_S if self.has_batches else _IDLE_POLL_S):
+            self._looked_at = now  # before the look: who is woken during it looks once more
             await self._look()
-            self._look_at = now + (POLL_S if self.has_batches else _IDLE_POLL_S)
             if self.has_batches:
                 await self._end_batches()
         if now >= self._clear_at:

@@ -32,6 +32,26 @@ async def test_an_idle_server_looks_at_its_database_every_third_second(monkeypat
     assert 1 <= num_reads <= 3 + 1  # for batches, and once for what can be cleared away
 
 
+async def test_who_is_woken_while_it_looks_looks_once_more(monkeypatch: pytest.MonkeyPatch):
+    """What was made meanwhile may not have been seen: it does not have to wait for the next look."""
+    num_looks = 0
+
+    async with World(FakeEngine(SystemClock())) as world:
+
+        async def look(connection: Any, server: str, now: float) -> tuple[bool, bool]:
+            nonlocal num_looks
+            num_looks += 1
+            if num_looks == 1:
+                world.app.worker.wake()
+            return False, False
+
+        await asyncio.sleep(0.2)
+        monkeypatch.setattr("antiphon.features.batches.queue.look", look)
+        world.app.worker.wake()
+        await asyncio.sleep(0.5)
+    assert num_looks == 2
+
+
 async def test_who_chats_is_told_to_nobody_while_there_are_no_batches(monkeypatch: pytest.MonkeyPatch):
     told: list[str] = []
 
