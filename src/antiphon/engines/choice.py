@@ -10,7 +10,7 @@ WORTH_MOVING = 128
 """Tokens that are rather computed again than saved or brought in."""
 _TAIL = 8
 """Tokens at the end of a prompt that go when its conversation goes on: the opening of a reply."""
-_GAIN, _GAIN_OF_OWN = 0.5, 2.0
+_MAY_LOSE, _MAY_LOSE_OF_OWN = 0.5, 2.0
 """Tokens that may be lost for each that is not computed again. Of one session's own short calls, as those for titles,
 more: hardly one goes on, and they are not to take slots from conversations."""
 
@@ -83,7 +83,7 @@ def choose(slots: Sequence[Slot], wanted: Wanted, num_saved: int, is_saved: Call
     if begun and max(shared, num_saved) - begun.num_known < WORTH_MOVING:
         return Choice(begun, begun.num_known)
     lost = own.num_known - shared
-    may_lose = min(WORTH_MOVING, shared * (_GAIN_OF_OWN if _is_same(own, wanted) else _GAIN))
+    may_lose = min(WORTH_MOVING, shared * (_MAY_LOSE_OF_OWN if _is_same(own, wanted) else _MAY_LOSE))
     if (shared and lost <= _TAIL) or (lost < may_lose and num_saved - shared < WORTH_MOVING):
         is_branch = shared >= WORTH_MOVING and lost > (0 if wanted.is_one_of_many else _TAIL)
         return Choice(own, shared, must_save=is_branch and not is_saved(own, shared))

@@ -53,9 +53,8 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.num_failures = self.num_open = 0
-        self.is_unused = asyncio.Event()
-        self.is_unused.set()
+        self.num_failures = 0
+        self._users = _Users()
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._writers = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._engine = create_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=5, pool_timeout=10)
@@ -84,14 +83,14 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
-        with _told(self):
+        with _told(self), self._users:
             async with connect(self._engine) as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection, None]:
         """SQLite takes its one write lock at the beginning, so that a transaction never fails half way for it."""
-        with _told(self):
+        with _told(self), self._users:
             async with self._writers, connect(self._engine, antiphon_writes=True) as connection:
                 yield connection
 
@@ -103,8 +102,26 @@ class Database:
     async def aclose(self) -> None:
         """A transaction under way has a moment to end: who was cut off has still to roll back."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.is_unused.wait(), _CLOSE_S)
+            await asyncio.wait_for(self._users.are_gone.wait(), _CLOSE_S)
         await dispose(self._engine)
+
+
+class _Users:
+    """The transactions under way."""
+
+    def __init__(self) -> None:
+        self._num = 0
+        self.are_gone = asyncio.Event()
+        self.are_gone.set()
+
+    def __enter__(self) -> None:
+        self._num += 1
+        self.are_gone.clear()
+
+    def __exit__(self, *error: object) -> None:
+        self._num -= 1
+        if not self._num:
+            self.are_gone.set()
 
 
 _UNUSABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError, TimeoutError)
@@ -137,13 +154,9 @@ class _told:
         self._database = database
 
     def __enter__(self) -> None:
-        self._database.num_open += 1
-        self._database.is_unused.clear()
+        pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._database.num_open -= 1
-        if not self._database.num_open:
-            self._database.is_unused.set()
         if error is None:
             return
         why = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
