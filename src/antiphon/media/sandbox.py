@@ -166,6 +166,8 @@ class _Child:
     @property
     def is_running(self) -> bool:
         """By the kernel's own word: asyncio learns a little later that a process has ended."""
+        if self._process.returncode is not None:
+            return False
         with suppress(ChildProcessError):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         return False
@@ -186,7 +188,8 @@ class _Child:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
+            if self.is_running:  # asyncio's own `kill` would reap one that has ended, and its watcher would miss it
+                os.kill(self.pid, signal.SIGKILL)
         self._to.close()
 
     async def wait(self) -> None:

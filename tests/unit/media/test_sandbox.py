@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -89,6 +90,18 @@ async def test_one_that_died_in_the_meantime_is_no_problem_of_the_next():
         os.kill(pid, signal.SIGKILL)
         await gone(pid)
         assert (await sandbox.run("w", GOOD)).fields["width"] == 60
+
+
+async def test_one_that_died_unseen_by_the_loop_is_reaped_by_it(caplog: pytest.LogCaptureFixture):
+    async with opened() as sandbox:
+        await sandbox.run("w", GOOD)
+        (pid,) = sandbox.pids
+        os.kill(pid, signal.SIGKILL)
+        while is_running(pid):
+            time.sleep(0.01)  # noqa: ASYNC251 the loop must not hear of it yet
+        assert (await sandbox.run("w", GOOD)).fields["width"] == 60
+        await asyncio.sleep(0.1)
+    assert "asyncio" not in {record.name for record in caplog.records}  # it would tell of a child it cannot find
 
 
 async def test_whoever_leaves_takes_the_work_along():
