@@ -1,6 +1,5 @@
 """What every test shares: no network but loopback, no settings from outside, and the real models."""
 
-import gc
 import hashlib
 import ipaddress
 import os
@@ -76,12 +75,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(ROOT / "tests")
         if ALONE & {place, *place.parents}:
             item.add_marker("alone")
-
-
-def pytest_collection_finish() -> None:
-    """A look through all that thousands of collected tests hold takes half a second, in whatever test it falls into."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
