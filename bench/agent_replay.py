@@ -16,7 +16,20 @@ from pathlib import Path
 import orjson
 
 from bench import report
-from bench.agent_traces import ADMIN_KEY, CASES, Json, Server, Sizes, Tally, Trace, body_of, count, stable
+from bench.agent_traces import (
+    ADMIN_KEY,
+    CASES,
+    Json,
+    Server,
+    Sizes,
+    Tally,
+    Trace,
+    body_of,
+    count,
+    side_by_side,
+    stable,
+    take,
+)
 from bench.llama import start_llama
 from bench.processes import KEY, REPO, Child, Stage
 
@@ -102,18 +115,22 @@ def compare(
     for number in range(rounds if in_one else 0):
         with both(stage, subject, number, on_one=on_one) as order:
             for letter in in_one:
-                seed = next(seeds)
-                found[letter].append(
-                    {  # on one engine the second of them would find the first one's prompts
-                        server.name: CASES[letter][1](server, next(seeds) if on_one else seed, sizes)
-                        for server in order
-                    }
-                )
+                found[letter].append(_ask(letter, order, seeds, sizes, on_one=on_one))
                 _tell(letter, found[letter][-1])
     for _ in range(rounds if RESTART in letters else 0):
         found[RESTART].append(restarted(stage, subject, next(seeds), sizes))
         _tell(RESTART, found[RESTART][-1])
     return [_row(letter, found[letter]) for letter in letters]
+
+
+def _ask(letter: str, order: Sequence[Server], seeds: Iterator[int], sizes: Sizes, *, on_one: bool) -> dict[str, Tally]:
+    """On one engine neither may find the other's prompts, nor have its slots."""
+    if on_one:
+        tallies = [take(CASES[letter][1](server, next(seeds), sizes)) for server in order]
+    else:
+        seed = next(seeds)
+        tallies = side_by_side([CASES[letter][1](server, seed, sizes) for server in order])
+    return {server.name: tally for server, tally in zip(order, tallies, strict=True)}
 
 
 @contextmanager

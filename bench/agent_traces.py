@@ -1,10 +1,13 @@
-"""What agents ask, turn by turn, and what it costs: the traces of `bench.agent_replay`, one for each of its cases."""
+"""What agents ask, turn by turn, and what it costs: the traces of `bench.agent_replay`, one for each of its cases.
+
+A case pauses after each of its turns, so that two servers can take turns: a machine is not as fast for minutes on end.
+"""
 
 import json
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -119,15 +122,37 @@ def _version(number: int) -> str:
     return f"x-anthropic-billing-header: cc_version=2.1.{150 + number}.a1; cc_entrypoint=cli; cch={number:05};"
 
 
-def replay(server: Server, trace: Trace, num_turns: int, *, system_every: int = 0, sides: bool = True) -> Tally:
+Turns = Generator[None, None, Tally]
+"""A case under way on one server."""
+
+
+def replay(server: Server, trace: Trace, num_turns: int, *, system_every: int = 0, sides: bool = True) -> Turns:
     tally, last = Tally(), 0
     for number in range(num_turns):
         body = trace.turn(with_system=bool(system_every) and number % system_every == system_every - 1)
         last = count(tally, server, body, trace.session)
         if sides:
             tally.num_unique += count(tally, server, trace.side_call(), trace.session, is_side=True)
+        yield
     tally.num_unique += last
     return tally
+
+
+def take(turns: Turns) -> Tally:
+    """All of them, one after another."""
+    return side_by_side([turns])[0]
+
+
+def side_by_side(cases: Sequence[Turns]) -> list[Tally]:
+    """Each takes a turn, then each its next."""
+    tallies: dict[int, Tally] = {}
+    while len(tallies) < len(cases):
+        for number, turns in enumerate(cases):
+            try:
+                next(turns)
+            except StopIteration as ended:
+                tallies.setdefault(number, ended.value)
+    return [tallies[number] for number in range(len(cases))]
 
 
 def count(tally: Tally, server: Server, body: Json, session: str, *, is_side: bool = False) -> int:
@@ -142,29 +167,30 @@ def count(tally: Tally, server: Server, body: Json, session: str, *, is_side: bo
     return num_input
 
 
-def stable(server: Server, seed: int, sizes: Sizes) -> Tally:
+def stable(server: Server, seed: int, sizes: Sizes) -> Turns:
     return replay(server, Trace(seed, sizes.num_words), sizes.num_turns)
 
 
-def cch_changes(server: Server, seed: int, sizes: Sizes) -> Tally:
+def cch_changes(server: Server, seed: int, sizes: Sizes) -> Turns:
     return replay(server, Trace(seed, sizes.num_words, _cch), sizes.num_turns)
 
 
-def six_on_four(server: Server, seed: int, sizes: Sizes) -> Tally:
+def six_on_four(server: Server, seed: int, sizes: Sizes) -> Turns:
     traces = [Trace(seed + number, sizes.num_words_each) for number in range(6)]
     tally, lasts = Tally(), [0] * 6
     for _ in range(max(2, sizes.num_turns - 1)):
         for number, trace in enumerate(traces):
             lasts[number] = count(tally, server, trace.turn(), trace.session)
+            yield
     tally.num_unique = sum(lasts)
     return tally
 
 
-def system_in_the_middle(server: Server, seed: int, sizes: Sizes) -> Tally:
+def system_in_the_middle(server: Server, seed: int, sizes: Sizes) -> Turns:
     return replay(server, Trace(seed, sizes.num_words), max(4, sizes.num_turns), system_every=3, sides=False)
 
 
-def gives_up(server: Server, seed: int, sizes: Sizes) -> Tally:
+def gives_up(server: Server, seed: int, sizes: Sizes) -> Turns:
     """What was computed before it gave up is not told: of the second try only what was not there any more counts."""
     trace = Trace(seed, sizes.num_words)
     body, started = trace.turn(), time.perf_counter()
@@ -174,31 +200,35 @@ def gives_up(server: Server, seed: int, sizes: Sizes) -> Tally:
     tally.wall_s = time.perf_counter() - started
     if is_told:
         print("agent_replay: the first try was answered before it gave up", file=sys.stderr)
+    yield
     return tally
 
 
-def version_changes(server: Server, seed: int, sizes: Sizes) -> Tally:
+def version_changes(server: Server, seed: int, sizes: Sizes) -> Turns:
     return replay(server, Trace(seed, sizes.num_words, _version), sizes.num_turns)
 
 
-def two_workspaces(server: Server, seed: int, sizes: Sizes) -> Tally:
+def two_workspaces(server: Server, seed: int, sizes: Sizes) -> Turns:
     """The same prompts in both, at once: neither may be spared any of them by the other."""
     servers = [server, Server(server.name, server.port, _other_key(server) if server.name == "ours" else KEY)]
     started = time.perf_counter()
     with ThreadPoolExecutor(2) as threads:
         tallies = list(
             threads.map(
-                lambda one: replay(one, Trace(seed, sizes.num_words, _version), sizes.num_turns, sides=False), servers
+                lambda one: take(replay(one, Trace(seed, sizes.num_words, _version), sizes.num_turns, sides=False)),
+                servers,
             )
         )
+    wall_s = time.perf_counter() - started
+    yield
     return Tally(
         sum(tally.num_computed for tally in tallies),
         sum(tally.num_unique for tally in tallies),
-        time.perf_counter() - started,
+        wall_s,
     )
 
 
-def four_at_once(server: Server, seed: int, sizes: Sizes) -> Tally:
+def four_at_once(server: Server, seed: int, sizes: Sizes) -> Turns:
     """Sub-agents: the same tools and system, each with a task of its own. What they share is asked for afterwards."""
     trace = Trace(seed, sizes.num_words)
     tasks = [trace.task(number) for number in range(4)]
@@ -213,6 +243,7 @@ def four_at_once(server: Server, seed: int, sizes: Sizes) -> Tally:
         tally.num_computed += answer[1]
         tally.num_unique += answer[0] - shared[0]
     tally.num_unique += shared[0]
+    yield
     return tally
 
 
@@ -233,7 +264,7 @@ def _admin(server: Server, path: str, body: Json) -> Any:
     raise SystemExit(f"agent_replay: {path} failed")
 
 
-Case = Callable[[Server, int, Sizes], Tally]
+Case = Callable[[Server, int, Sizes], Turns]
 CASES: dict[str, tuple[str, Case, float, float]] = {
     "a": ("stable prefix, a side call each turn", stable, 1.02, 1.02),
     "b": ("only cch changes", cch_changes, 1.02, 1.02),
