@@ -168,6 +168,8 @@ class _Child:
         """By the kernel's own word: asyncio learns a little later that a process has ended."""
         if self._process.returncode is not None:
             return False
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: asyncio's word has to do
+            return True
         with suppress(ChildProcessError):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         return False

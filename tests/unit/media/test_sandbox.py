@@ -104,6 +104,16 @@ async def test_one_that_died_unseen_by_the_loop_is_reaped_by_it(caplog: pytest.L
     assert "asyncio" not in {record.name for record in caplog.records}  # it would tell of a child it cannot find
 
 
+async def test_children_work_and_die_where_the_kernel_cannot_be_asked(monkeypatch: pytest.MonkeyPatch):
+    """As on macOS before Python 3.13."""
+    monkeypatch.delattr(os, "waitid")
+    async with opened() as sandbox:
+        for _ in range(2):
+            assert (await sandbox.run("w", GOOD)).fields["width"] == 60
+        (pid,) = sandbox.pids
+    await gone(pid)
+
+
 async def test_whoever_leaves_takes_the_work_along():
     async with opened() as sandbox:
         await sandbox.run("w", GOOD)
